@@ -1,0 +1,1 @@
+//! Turns finished trees into outputs: disks, filesystems, archives.

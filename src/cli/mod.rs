@@ -1,0 +1,1 @@
+//! Command line definitions: clap structs only, one file per verb.

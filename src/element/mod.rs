@@ -1,0 +1,1 @@
+//! Elements: catalog, expansion, hook tree, selection of scripts, lint. Deciding half.

@@ -1,0 +1,3 @@
+//! The doing half: runs a plan's phases against a root tree.
+
+pub mod command;

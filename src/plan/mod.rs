@@ -1,0 +1,3 @@
+//! What a build will do, as data.
+
+pub mod disk;
