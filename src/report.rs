@@ -55,8 +55,8 @@ impl Reporter {
     /// Writes a result line to stdout. A closed pipe is not an error: whoever reads has seen enough.
     pub fn result(text: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{text}");
-        let _ = out.flush();
+        writeln!(out, "{text}").ok();
+        out.flush().ok();
     }
 
     fn with(&self, f: impl FnOnce(&mut dyn Sink)) {
@@ -78,12 +78,12 @@ struct Plain;
 
 impl Sink for Plain {
     fn output(&mut self, line: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{line}");
+        writeln!(std::io::stderr().lock(), "{line}").ok();
     }
     fn info(&mut self, message: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "{message}");
+        writeln!(std::io::stderr().lock(), "{message}").ok();
     }
     fn warn(&mut self, message: &str) {
-        let _ = writeln!(std::io::stderr().lock(), "warning: {message}");
+        writeln!(std::io::stderr().lock(), "warning: {message}").ok();
     }
 }
