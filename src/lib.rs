@@ -16,3 +16,4 @@ pub mod plan;
 pub mod report;
 pub mod request;
 pub mod target;
+pub mod yaml;
