@@ -10,6 +10,8 @@ pub mod breakpoint;
 pub mod command;
 pub mod environment;
 pub mod executor;
+pub mod finish;
+pub mod hook_variables;
 pub mod isolation;
 pub mod layers;
 pub mod leftovers;
