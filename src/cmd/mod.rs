@@ -1,1 +1,6 @@
-//! One file per verb, each with a `run`.
+//! One file per verb, each with a `run` that returns the exit code.
+
+pub mod build;
+pub mod element;
+pub mod plan;
+pub mod shell;
