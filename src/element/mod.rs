@@ -2,6 +2,8 @@
 //! [`materialize`], which writes a hook tree that was decided here.
 
 pub mod catalog;
+pub mod hooks;
+pub mod materialize;
 pub mod phase;
 pub mod resolve;
 pub mod run_order;

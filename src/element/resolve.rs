@@ -233,7 +233,7 @@ impl<'a> Expansion<'a> {
         if self.request.needs_operating_system && missing.is_empty() && !self.provided.contains_key(OPERATING_SYSTEM) {
             faults.push(self.no_operating_system());
         }
-        faults.extend(self.members().filter_map(|name| unusable_name(name)));
+        faults.extend(self.members().filter_map(unusable_name));
         faults
     }
 
