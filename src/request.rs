@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::build::{BuildArgs, Compression};
 use crate::distro;
 use crate::error::{Fault, Faults};
+use crate::plan::builtin::{Builtin, locate};
 
 /// The caller's surroundings, read once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,10 @@ pub struct Surroundings {
     pub machine: String,
     /// The arguments as given, joined by spaces (`DIB_ARGS`).
     pub arguments: String,
+    /// This program's own file, if the kernel tells.
+    pub program: Option<PathBuf>,
+    /// Memory of the machine in KiB; 0 if unknown.
+    pub memory_kib: u64,
 }
 
 impl Surroundings {
@@ -39,6 +44,8 @@ impl Surroundings {
             cwd: std::env::current_dir()?,
             machine: std::env::consts::ARCH.to_owned(),
             arguments: std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
+            program: std::env::current_exe().ok(),
+            memory_kib: std::fs::read_to_string("/proc/meminfo").ok().and_then(|t| memory_kib(&t)).unwrap_or(0),
         })
     }
 
@@ -210,6 +217,32 @@ impl BuildRequest {
         Faults::or(faults, request)
     }
 
+    /// Where the built-in elements and package maps are; unpacks them into the cache if they are not
+    /// beside the program.
+    ///
+    /// # Errors
+    /// When they have to be unpacked and cannot be.
+    pub fn builtin(&self) -> Result<Builtin, Faults> {
+        let env = &self.surroundings;
+        locate(env.program.as_deref(), &self.run.cache).map_err(|e| {
+            let hint = "set DIB_IMAGE_CACHE (or --image-cache) to a directory that may be written to";
+            Fault::new(format!("the built-in elements cannot be unpacked: {e:#}")).hint(hint).into()
+        })
+    }
+
+    /// Whether to build in memory: there is to be twice what a build is expected to need (contract 2.4).
+    pub fn in_memory(&self) -> bool {
+        let hardened = self.surroundings.get("GENTOO_PROFILE").is_some_and(|p| p.contains("hardened"));
+        let enough = self.surroundings.memory_kib >= 2 * self.run.min_tmpfs_gib * 1024 * 1024;
+        self.run.tmpfs && enough && !hardened && !self.run.keep_failed
+    }
+
+    /// User and group that outputs shall belong to: those behind sudo.
+    pub fn owner(&self) -> Option<(u32, u32)> {
+        let number = |name| self.surroundings.get(name).and_then(|v| v.parse().ok());
+        Some((number("SUDO_UID")?, number("SUDO_GID")?))
+    }
+
     /// A path of the caller's, made absolute.
     pub fn absolute(&self, path: &Path) -> PathBuf {
         self.surroundings.cwd.join(path)
@@ -320,6 +353,11 @@ fn number<T: std::str::FromStr>(env: &Surroundings, name: &str, faults: &mut Vec
     value
 }
 
+/// `MemTotal` of /proc/meminfo.
+fn memory_kib(meminfo: &str) -> Option<u64> {
+    meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:"))?.split_whitespace().next()?.parse().ok()
+}
+
 /// The parts of a comma list, without empty ones and repetitions.
 fn list(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
@@ -344,7 +382,8 @@ mod tests {
             variables: variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             cwd: "/here".into(),
             machine: "x86_64".into(),
-            arguments: String::new(),
+            memory_kib: 8 * 1024 * 1024,
+            ..Default::default()
         }
     }
 
@@ -377,6 +416,15 @@ mod tests {
         };
         assert_eq!(named("qcow2"), "x");
         assert_eq!(named("qcow2,raw"), "x.qcow2");
+    }
+
+    #[test]
+    fn a_build_is_done_in_memory_where_there_is_twice_enough() {
+        let request = |env: &[(&str, &str)]| BuildRequest::new(&args(&["vm"]), surroundings(env)).unwrap();
+        assert!(request(&[]).in_memory());
+        assert!(!request(&[("DIB_MIN_TMPFS", "5")]).in_memory());
+        assert!(!request(&[("DIB_NO_TMPFS", "1")]).in_memory());
+        assert_eq!(memory_kib("MemTotal:       24659884 kB\nMemFree: 1 kB\n"), Some(24_659_884));
     }
 
     #[test]

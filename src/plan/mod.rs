@@ -1,3 +1,254 @@
 //! What a build will do, as data.
 
+pub mod builtin;
 pub mod disk;
+pub mod environment;
+pub mod output;
+mod packages;
+mod print;
+
+pub use packages::{PackageLine, PackagePlan};
+
+use std::path::{Path, PathBuf};
+
+use crate::element::catalog::ElementCatalog;
+use crate::element::hooks::{self, HookTree};
+use crate::element::phase::Phase;
+use crate::element::resolve::{self, Resolution};
+use crate::element::{Warning, run_order};
+use crate::error::{Fault, Faults};
+use crate::request::BuildRequest;
+
+use disk::{DiskLayout, Filesystem, RootFs, TableKind};
+use environment::StaticEnv;
+use output::{OutputOptions, OutputPlan, Source, Tool};
+
+/// The element whose presence leaves out disk images (contract 7.2); any name that holds this counts.
+const NO_FINAL_IMAGE: &str = "no-final-image";
+
+/// Everything that is decided before the machine is touched.
+#[derive(Debug)]
+pub struct Plan {
+    /// What was asked for.
+    pub request: BuildRequest,
+    /// Directories of elements, the built-in one last.
+    pub elements_path: Vec<PathBuf>,
+    /// The directory of the shared package maps.
+    pub package_maps: PathBuf,
+    /// The elements that take part, in order.
+    pub resolution: Resolution,
+    /// Their hooks, merged.
+    pub hooks: HookTree,
+    /// What environment.d gives, as far as that can be read without running it.
+    pub environment: StaticEnv,
+    /// Packages by phase.
+    pub packages: PackagePlan,
+    /// Disks, partitions, filesystems.
+    pub layout: DiskLayout,
+    /// The file that the layout is from, or a word for where else it is from.
+    pub layout_source: String,
+    /// Outputs to write.
+    pub outputs: Vec<OutputPlan>,
+    /// How they are written.
+    pub output_options: OutputOptions,
+    /// Whether disk images are written at all.
+    pub final_image: bool,
+    /// Why a block device is attached for the last phases; `None` when it is not.
+    pub attach: Option<String>,
+    /// Build in a tmpfs.
+    pub in_memory: bool,
+    /// Programs that the host must have.
+    pub tools: Vec<Tool>,
+    /// What the user should look at.
+    pub warnings: Vec<Warning>,
+}
+
+impl Plan {
+    /// Decides everything.
+    ///
+    /// # Errors
+    /// All mistakes that can be found at once: those in elements before those that depend on a
+    /// resolved set of them.
+    pub fn new(request: BuildRequest) -> Result<Self, Faults> {
+        let builtin = request.builtin()?;
+        let (catalog, mut warnings) = ElementCatalog::load(&request.elements_path, Some(&builtin.elements))?;
+        let resolution = resolve::resolve(&catalog, &element_request(&request))?;
+        let variables = &request.surroundings.variables;
+        let pattern = run_order::pattern(variables.get("RUN_PARTS_REGEX").map(String::as_str))?;
+        let (hooks, found) = hooks::merge(&resolution.elements, &pattern)?;
+        warnings.extend(found);
+        let environment = environment::of_hooks(&hooks, &environment::initial(&request));
+
+        let mut faults = Vec::new();
+        let mut collect = |found: Faults| faults.extend(found.0);
+        let packages = PackagePlan::new(&resolution, &environment, &builtin.package_maps, &mut warnings).map_err(&mut collect).ok();
+        let layout = choose_layout(&request, &resolution, &mut warnings).map_err(&mut collect).ok();
+        let output_options = output_options(&request).map_err(&mut collect).unwrap_or_default();
+        let outputs =
+            output::plan_outputs(Path::new(&request.image_name), &request.formats, &output_options).map_err(&mut collect).ok();
+        let (Some(packages), Some((layout, layout_source)), Some(outputs)) = (packages, layout, outputs) else {
+            return Err(Faults(faults));
+        };
+        Faults::or(faults, ())?;
+
+        let final_image = !resolution.names().any(|name| name.contains(NO_FINAL_IMAGE));
+        let attach = attach_reason(&request, &hooks, &builtin.elements);
+        let mut plan = Self {
+            elements_path: request.elements_path.iter().cloned().chain([builtin.elements]).collect(),
+            package_maps: builtin.package_maps,
+            in_memory: request.in_memory(),
+            tools: vec![],
+            request,
+            resolution,
+            hooks,
+            environment,
+            packages,
+            layout,
+            layout_source,
+            outputs,
+            output_options,
+            final_image,
+            attach,
+            warnings,
+        };
+        plan.tools = plan.tools_needed();
+        Ok(plan)
+    }
+
+    /// Whether a block device is attached for the last phases.
+    pub fn attaches(&self) -> bool {
+        self.attach.is_some()
+    }
+
+    /// What identities are derived from in a build that can be repeated; `None` for random ones.
+    pub fn seed(&self) -> Option<String> {
+        let epoch = self.request.run.source_date_epoch?;
+        let names: Vec<_> = self.resolution.names().collect();
+        Some(format!("{epoch} {} {}", self.request.arch, names.join(" ")))
+    }
+
+    /// `gpt`, `mbr` or `none`: the main disk's partition table.
+    pub fn table_name(&self) -> &'static str {
+        match self.main_disk().and_then(|d| d.table.as_ref()).map(|t| t.kind) {
+            Some(TableKind::Gpt) => "gpt",
+            Some(TableKind::Mbr) => "mbr",
+            None => "none",
+        }
+    }
+
+    /// The disk that becomes the image.
+    pub fn main_disk(&self) -> Option<&disk::Disk> {
+        self.layout.disks.iter().find(|d| d.name == disk::MAIN_DISK)
+    }
+
+    /// The number of the partition that holds a filesystem; `None` where it fills a whole disk.
+    pub fn partition_number(&self, fs: &Filesystem) -> Option<u32> {
+        let tables = self.layout.disks.iter().filter_map(|d| d.table.as_ref());
+        tables.flat_map(|t| &t.partitions).find(|p| p.name == fs.base).map(|p| p.number)
+    }
+
+    /// Whether any output is made from a disk; archives are made from the tree.
+    pub fn needs_disk(&self) -> bool {
+        self.attaches() || (self.final_image && self.outputs.iter().any(|o| o.format.source() == Source::Disk))
+    }
+
+    fn tools_needed(&self) -> Vec<Tool> {
+        let mut tools: Vec<Tool> = vec![output::BASH, output::CHROOT];
+        tools.extend(self.outputs.iter().filter_map(|o| o.format.tool()));
+        if self.needs_disk() {
+            for fs in &self.layout.filesystems {
+                tools.extend(Tool::for_filesystem(&fs.kind));
+            }
+        }
+        tools.sort_by_key(|t| t.program);
+        tools.dedup();
+        tools
+    }
+
+    /// The hooks that a phase runs, in order, with their elements.
+    pub fn hooks_of(&self, phase: Phase) -> impl Iterator<Item = &hooks::Hook> {
+        self.hooks.running(phase)
+    }
+}
+
+fn element_request(request: &BuildRequest) -> resolve::Request {
+    resolve::Request {
+        requested: request.elements.clone(),
+        implicit: if request.with_base { vec![resolve::BASE.to_owned()] } else { vec![] },
+        arch: request.arch.clone(),
+        needs_operating_system: true,
+    }
+}
+
+/// An element from elsewhere with hooks for the final filesystem may count on a device (contract 2.6);
+/// the built-in ones never do.
+fn attach_reason(request: &BuildRequest, hooks: &HookTree, builtin: &Path) -> Option<String> {
+    if request.disk.attach {
+        return Some("--attach was given".to_owned());
+    }
+    let foreign = [Phase::PreFinalise, Phase::Finalise].into_iter().flat_map(|p| hooks.running(p).map(move |h| (p, h)));
+    let foreign = foreign.filter(|(_, hook)| !hook.path.starts_with(builtin)).map(|(phase, hook)| {
+        format!("element {} brings {}/{}", hook.element, phase.dir(), hook.name)
+    });
+    foreign.into_iter().next()
+}
+
+fn choose_layout(
+    request: &BuildRequest,
+    resolution: &Resolution,
+    warnings: &mut Vec<Warning>,
+) -> Result<(DiskLayout, String), Faults> {
+    let elements: Vec<_> = resolution.elements.iter().map(|e| (e.name.clone(), e.dir.clone())).collect();
+    let chosen = disk::select::select(request.disk.config.as_deref(), &elements, &request.arch)?;
+    let root = RootFs {
+        fs_type: request.disk.fs_type.clone(),
+        label: request.disk.root_label.clone(),
+        options: root_options(request),
+        block_size: request.disk.block_size,
+    };
+    let mut found: Vec<Fault> = Vec::new();
+    let layout = disk::parse(&chosen.text, &chosen.file, &root, &mut found)?;
+    warnings.extend(found.into_iter().map(Warning::from));
+    Ok((layout, chosen.file.display().to_string()))
+}
+
+/// mkfs options of the root filesystem: what was asked for, and for ext4 the inode ratio and the journal that
+/// cloud images want (contract 2.7).
+fn root_options(request: &BuildRequest) -> Vec<String> {
+    let disk = &request.disk;
+    let mut options: Vec<String> = Vec::new();
+    if let Some(blocks) = disk.max_online_resize
+        && disk.fs_type.starts_with("ext")
+    {
+        options.extend(["-E".to_owned(), format!("resize={blocks}")]);
+    }
+    if disk.fs_type == "ext4" {
+        let journal = disk.journal_mib.unwrap_or(DEFAULT_JOURNAL_MIB);
+        options.extend(["-i".to_owned(), "4096".to_owned(), "-J".to_owned(), format!("size={journal}")]);
+    }
+    options.extend(disk.mkfs_options.iter().cloned());
+    options
+}
+
+/// Size of an ext4 journal in MiB when nothing is asked for (contract 2.7).
+pub const DEFAULT_JOURNAL_MIB: u64 = 64;
+
+fn output_options(request: &BuildRequest) -> Result<OutputOptions, Faults> {
+    let asked = &request.output;
+    Ok(OutputOptions {
+        checksums: output::Checksum::parse_list(&asked.checksums.join(","))?,
+        overwrite: asked.overwrite,
+        compression: match (asked.compress, asked.zlib) {
+            (false, _) => output::Compression::None,
+            (true, true) => output::Compression::Zlib,
+            (true, false) => output::Compression::Zstd,
+        },
+        qemu_img_options: asked.qemu_img_options.clone(),
+        gzip: asked.gzip.as_ref().map(PathBuf::from),
+        docker_target: asked.docker_target.clone(),
+        aci_manifest: asked.aci_manifest.clone(),
+        oci_architecture: crate::distro::oci_arch(&request.arch).to_owned(),
+        owner: request.owner(),
+        epoch: request.run.source_date_epoch.and_then(|e| i64::try_from(e).ok()),
+    })
+}
