@@ -1,1 +1,3 @@
 //! One file per verb, each with a `run`.
+pub mod boot;
+pub mod doctor;
