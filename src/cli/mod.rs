@@ -1,6 +1,8 @@
 //! Command line definitions: clap structs only, one file per verb.
 
+pub mod boot;
 pub mod build;
+pub mod doctor;
 pub mod element;
 
 use std::ffi::OsString;
@@ -32,6 +34,10 @@ pub enum Verb {
     Plan(Box<build::PlanArgs>),
     /// Look at elements
     Element(element::ElementArgs),
+    /// Boot an image under QEMU, by hand or to see what its console says
+    Boot(Box<boot::BootArgs>),
+    /// Tell what this host lacks, and how to get it
+    Doctor(doctor::DoctorArgs),
     /// Print the completions of a shell
     Completions {
         /// The shell
@@ -42,7 +48,7 @@ pub enum Verb {
 }
 
 /// The verbs' names: a first word among them is the verb, any other starts a build.
-const VERBS: &[&str] = &["build", "plan", "element", "completions", "man", "help"];
+const VERBS: &[&str] = &["build", "plan", "element", "boot", "doctor", "completions", "man", "help"];
 
 /// The arguments with the verb in place: `build` is put in where none was given, and everything
 /// is a build under the old name `disk-image-create`.
