@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::assemble::host;
+use crate::assemble::host as destination;
 use crate::cli::build::BuildArgs;
 use crate::error::{Faults, HostNotReady, on};
 use crate::exec::executor::Executor;
@@ -60,13 +60,16 @@ fn check_host(plan: &Plan) -> Result<()> {
         return Err(HostNotReady::new("building needs root: mounts, namespaces and files of other owners", hint).into());
     }
     for output in &plan.outputs {
-        host::check_destination(&plan.request.absolute(&output.path))?;
+        destination::check_destination(&plan.request.absolute(&output.path))?;
     }
-    for tool in &plan.tools {
-        host::find(*tool)?;
+    let lacks: Vec<_> = crate::host::check(&plan.needs).into_iter().filter(|l| !l.optional).collect();
+    if !lacks.is_empty() {
+        let messages: Vec<_> = lacks.iter().map(|l| l.message.as_str()).collect();
+        let hints: Vec<_> = lacks.iter().map(|l| l.hint.as_str()).collect();
+        return Err(HostNotReady::new(messages.join("; "), hints.join("; ")).into());
     }
     if let Some(log) = &plan.request.run.logfile {
-        host::check_destination(log)?;
+        destination::check_destination(log)?;
     }
     Ok(())
 }
@@ -106,7 +109,7 @@ fn execute(work: &Path) -> Result<u8> {
     let timings = Timings::default();
     let reporter = reporter(&plan.request.run, timings.clone())?;
     greet(&plan, &reporter);
-    Executor::new(&plan, &paths, &reporter)?.run().map_err(|e| host::explain_full(e, &paths.build))?;
+    Executor::new(&plan, &paths, &reporter)?.run().map_err(|e| destination::explain_full(e, &paths.build))?;
     reporter.info(timings.table(0.5));
     reporter.info("Build completed successfully");
     finish::flush();

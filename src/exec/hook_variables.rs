@@ -82,19 +82,17 @@ fn element_variables(plan: &Plan, set: &mut impl FnMut(&str, &str)) {
 
 fn disk_variables(plan: &Plan, identities: &Identities, set: &mut impl FnMut(&str, &str)) {
     let layout = &plan.layout;
-    let at = |point: &str| layout.filesystems.iter().find(|fs| fs.mount_point.as_deref() == Some(point));
     let uuid = |fs: Option<&Filesystem>| fs.map(|fs| identities.filesystem_text(fs)).unwrap_or_default();
-    let (root, own_boot) = (at("/"), at("/boot"));
-    let boot = own_boot.or(root);
-    set("DIB_ROOT_LABEL", root.map_or("", |fs| fs.label.as_str()));
-    set("DIB_ROOT_FSTYPE", root.map_or("", |fs| fs.kind.as_str()));
-    set("DIB_BOOT_LABEL", own_boot.map_or("", |fs| fs.label.as_str()));
-    set("DIB_MOUNTPOINTS", &layout.mount_points.join("|"));
+    let (root, boot) = (layout.root(), layout.boot());
+    set("DIB_ROOT_LABEL", layout.root_label());
+    set("DIB_ROOT_FSTYPE", layout.root_fstype());
+    set("DIB_BOOT_LABEL", layout.boot_label());
+    set("DIB_MOUNTPOINTS", &layout.mount_points_joined());
     set("IMAGE_ROOT_UUID", &uuid(root));
     set("IMAGE_BOOT_UUID", &uuid(boot));
     set("IMAGE_BOOT_FSTYPE", boot.map_or("", |fs| fs.kind.as_str()));
     set("IMAGE_PARTITION_TABLE", plan.table_name());
-    let number = |fs: Option<&Filesystem>| fs.and_then(|fs| plan.partition_number(fs)).map_or(String::new(), |n| n.to_string());
+    let number = |fs: Option<&Filesystem>| fs.and_then(|fs| layout.partition_number(fs)).map_or(String::new(), |n| n.to_string());
     set("IMAGE_ROOT_PARTITION", &number(root));
     set("IMAGE_BOOT_PARTITION", &number(boot));
     set("IMAGE_LOOP_FREE", if plan.attaches() { "" } else { "1" });

@@ -17,9 +17,10 @@ use crate::element::phase::Phase;
 use crate::element::resolve::{self, Resolution};
 use crate::element::{Warning, run_order};
 use crate::error::{Fault, Faults};
+use crate::host::{self, Need};
 use crate::request::BuildRequest;
 
-use disk::{DiskLayout, Filesystem, RootFs, TableKind};
+use disk::{DiskLayout, RootFs, TableKind};
 use environment::StaticEnv;
 use output::{OutputOptions, OutputPlan, Source, Tool};
 
@@ -57,8 +58,8 @@ pub struct Plan {
     pub attach: Option<String>,
     /// Build in a tmpfs.
     pub in_memory: bool,
-    /// Programs that the host must have.
-    pub tools: Vec<Tool>,
+    /// What the host must have.
+    pub needs: Vec<Need>,
     /// What the user should look at.
     pub warnings: Vec<Warning>,
 }
@@ -97,7 +98,7 @@ impl Plan {
             elements_path: request.elements_path.iter().cloned().chain([builtin.elements]).collect(),
             package_maps: builtin.package_maps,
             in_memory: request.in_memory(),
-            tools: vec![],
+            needs: vec![],
             request,
             resolution,
             hooks,
@@ -111,7 +112,7 @@ impl Plan {
             attach,
             warnings,
         };
-        plan.tools = plan.tools_needed();
+        plan.needs = plan.host_needs()?;
         Ok(plan)
     }
 
@@ -129,22 +130,7 @@ impl Plan {
 
     /// `gpt`, `mbr` or `none`: the main disk's partition table.
     pub fn table_name(&self) -> &'static str {
-        match self.main_disk().and_then(|d| d.table.as_ref()).map(|t| t.kind) {
-            Some(TableKind::Gpt) => "gpt",
-            Some(TableKind::Mbr) => "mbr",
-            None => "none",
-        }
-    }
-
-    /// The disk that becomes the image.
-    pub fn main_disk(&self) -> Option<&disk::Disk> {
-        self.layout.disks.iter().find(|d| d.name == disk::MAIN_DISK)
-    }
-
-    /// The number of the partition that holds a filesystem; `None` where it fills a whole disk.
-    pub fn partition_number(&self, fs: &Filesystem) -> Option<u32> {
-        let tables = self.layout.disks.iter().filter_map(|d| d.table.as_ref());
-        tables.flat_map(|t| &t.partitions).find(|p| p.name == fs.base).map(|p| p.number)
+        self.layout.table_kind().map_or("none", TableKind::as_str)
     }
 
     /// Whether any output is made from a disk; archives are made from the tree.
@@ -152,17 +138,28 @@ impl Plan {
         self.attaches() || (self.final_image && self.outputs.iter().any(|o| o.format.source() == Source::Disk))
     }
 
-    fn tools_needed(&self) -> Vec<Tool> {
-        let mut tools: Vec<Tool> = vec![output::BASH, output::CHROOT];
-        tools.extend(self.outputs.iter().filter_map(|o| o.format.tool()));
+    fn host_needs(&self) -> Result<Vec<Need>, Faults> {
+        let need = |tool: &Tool, why: &str| Need::program(tool.program, why);
+        let mut needs = vec![Need::program("bash", "hooks"), Need::program("chroot", "hooks in the chroot")];
+        for output in &self.outputs {
+            needs.extend(output.format.tool().map(|t| need(&t, &format!("-t {}", output.format.name()))));
+        }
         if self.needs_disk() {
             for fs in &self.layout.filesystems {
-                tools.extend(Tool::for_filesystem(&fs.kind));
+                needs.extend(Tool::for_filesystem(&fs.kind).iter().map(|t| need(t, &format!("{} filesystems", fs.kind))));
             }
         }
-        tools.sort_by_key(|t| t.program);
-        tools.dedup();
-        tools
+        let mut faults = Vec::new();
+        for element in &self.resolution.elements {
+            let file = element.dir.join("host-tools");
+            if let Ok(text) = std::fs::read_to_string(&file) {
+                match host::parse_host_tools(&file, &text, &element.name) {
+                    Ok(found) => needs.extend(found),
+                    Err(found) => faults.extend(found.0),
+                }
+            }
+        }
+        Faults::or(faults, needs)
     }
 
     /// The hooks that a phase runs, in order, with their elements.
@@ -198,8 +195,8 @@ fn choose_layout(
     resolution: &Resolution,
     warnings: &mut Vec<Warning>,
 ) -> Result<(DiskLayout, String), Faults> {
-    let elements: Vec<_> = resolution.elements.iter().map(|e| (e.name.clone(), e.dir.clone())).collect();
-    let chosen = disk::select::select(request.disk.config.as_deref(), &elements, &request.arch)?;
+    let chosen = disk::select::select(request.disk.config.as_deref(), &request.arch, &layout_files(resolution))?;
+    let (text, file) = chosen.load()?;
     let root = RootFs {
         fs_type: request.disk.fs_type.clone(),
         label: request.disk.root_label.clone(),
@@ -207,9 +204,26 @@ fn choose_layout(
         block_size: request.disk.block_size,
     };
     let mut found: Vec<Fault> = Vec::new();
-    let layout = disk::parse(&chosen.text, &chosen.file, &root, &mut found)?;
+    let layout = disk::parse(&text, &file, &root, &mut found)?;
     warnings.extend(found.into_iter().map(Warning::from));
-    Ok((layout, chosen.file.display().to_string()))
+    Ok((layout, file.display().to_string()))
+}
+
+/// The `block-device-*.yaml` files of the elements, with their elements' names.
+fn layout_files(resolution: &Resolution) -> Vec<(String, PathBuf)> {
+    let mut files = Vec::new();
+    for element in &resolution.elements {
+        // The catalog has listed this directory; one that vanished meanwhile has no layout.
+        let entries = std::fs::read_dir(&element.dir).into_iter().flatten().flatten().map(|e| e.path());
+        let is_layout = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("block-device-") && name.ends_with(".yaml")
+        };
+        let mut found: Vec<_> = entries.filter(is_layout).map(|path| (element.name.clone(), path)).collect();
+        found.sort();
+        files.extend(found);
+    }
+    files
 }
 
 /// mkfs options of the root filesystem: what was asked for, and for ext4 the inode ratio and the journal that
@@ -223,15 +237,12 @@ fn root_options(request: &BuildRequest) -> Vec<String> {
         options.extend(["-E".to_owned(), format!("resize={blocks}")]);
     }
     if disk.fs_type == "ext4" {
-        let journal = disk.journal_mib.unwrap_or(DEFAULT_JOURNAL_MIB);
+        let journal = disk.journal_mib.unwrap_or(disk::image_size::JOURNAL_MIB);
         options.extend(["-i".to_owned(), "4096".to_owned(), "-J".to_owned(), format!("size={journal}")]);
     }
     options.extend(disk.mkfs_options.iter().cloned());
     options
 }
-
-/// Size of an ext4 journal in MiB when nothing is asked for (contract 2.7).
-pub const DEFAULT_JOURNAL_MIB: u64 = 64;
 
 fn output_options(request: &BuildRequest) -> Result<OutputOptions, Faults> {
     let asked = &request.output;

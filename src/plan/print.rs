@@ -115,8 +115,8 @@ impl Plan {
         for output in &self.outputs {
             line(text, format!("  {} ({})", output.path.display(), output.format.name()));
         }
-        let tools: Vec<_> = self.tools.iter().map(|t| t.program).collect();
-        line(text, format!("\nPrograms that the host must have\n  {}", tools.join(" ")));
+        text.push_str("\nThe host must have\n");
+        self.needs.iter().for_each(|need| line(text, format!("  {:<32} for {}", need.what.to_string(), need.why)));
         let place = if self.in_memory { "in memory" } else { "on disk" };
         line(text, format!("\nBuilt {place}, below {}", self.request.run.tmp_dir.display()));
     }
@@ -131,6 +131,7 @@ impl Plan {
             json!({"phase": phase, "side": phase.side(), "hooks": hooks})
         }).collect();
         let warnings: Vec<_> = self.warnings.iter().map(ToString::to_string).collect();
+        let needs: Vec<_> = self.needs.iter().map(|n| json!({"what": n.what.to_string(), "for": n.why})).collect();
         json!({
             "arch": self.request.arch,
             "elements": elements,
@@ -142,7 +143,7 @@ impl Plan {
             "outputs": self.outputs,
             "output_options": self.output_options,
             "final_image": self.final_image,
-            "host_tools": self.tools,
+            "host_needs": needs,
             "in_memory": self.in_memory,
             "warnings": warnings,
         })
