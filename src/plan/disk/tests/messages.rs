@@ -70,7 +70,7 @@ fn what_plugins_need() {
     assert_fault(&with("- partitioning: {base: image0, label: gpt}"), "Partitioning config needs [partitions]");
     assert_fault(&with("- partitioning: {name: x, label: gpt, partitions: []}"), "Partitioning config needs [base]");
     assert_fault(&with("- lvm: {name: l, pvs: []}"), "d.yaml:2:3: lvm layouts are not supported yet");
-    assert_fault(&with("- local_loop: {name: d, size: 40%}"), "is no unit of size");
+    assert_fault(&with("- local_loop: {name: d, size: 40%}"), "is no size");
     assert_fault(&with("- local_loop: {name: d, size: [1]}"), "d.yaml:2:31: size takes a single value, not a list");
     assert_fault(&with("- local_loop: {name: d, block_size: 2048}"), "a sector size of 2048 is not supported");
     assert_fault(&with("- fstab: {base: mount_mkfs_root, dump-freq: often}"), "'often' is no number");
