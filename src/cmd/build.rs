@@ -11,7 +11,7 @@ use crate::cli::build::BuildArgs;
 use crate::error::{Faults, HostNotReady, on};
 use crate::exec::executor::Executor;
 use crate::exec::work_dir::{Paths, WorkDir};
-use crate::exec::{finish, isolation};
+use crate::exec::isolation;
 use crate::plan::Plan;
 use crate::report::{EventFile, Live, LogFile, Plain, Reporter, Sink, Timings};
 use crate::request::{BuildRequest, RunRequest, Surroundings};
@@ -112,7 +112,6 @@ fn execute(work: &Path) -> Result<u8> {
     Executor::new(&plan, &paths, &reporter)?.run().map_err(|e| destination::explain_full(e, &paths.build))?;
     reporter.info(timings.table(0.5));
     reporter.info("Build completed successfully");
-    finish::flush();
     Ok(0)
 }
 

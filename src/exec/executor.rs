@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::assemble::bootloader::BootSpec;
 use crate::assemble::identity::Identities;
 use crate::element::materialize::materialize;
 use crate::element::phase::{Phase, Side};
@@ -16,7 +17,7 @@ use crate::report::Reporter;
 use super::breakpoint::Breakpoints;
 use super::command::Cmd;
 use super::environment::{self, Environment};
-use super::finish::{self, Disk};
+use super::finish;
 use super::hook_variables;
 use super::layers::LayerStack;
 use super::mount::Mount;
@@ -71,10 +72,10 @@ impl<'a> Executor<'a> {
         let mut layers = LayerStack::new(&self.paths.layers, &self.paths.tree)?;
         self.make_root(&mut layers)?;
         self.fill_tree(&mut layers)?;
-        let disk = finish::prepare(self.plan, self.paths, &self.identities, &mut self.variables, self.reporter)?;
-        let disk = self.legacy_block_device(disk)?;
-        let boot = self.finish_tree(&disk, &mut layers)?;
-        finish::write_outputs(disk, self.plan, self.paths, &self.identities, boot, self.reporter)?;
+        let size = finish::prepare(self.plan, self.paths, &mut self.variables, self.reporter)?;
+        self.warn_of_legacy_hooks();
+        let boot = self.finish_tree(&mut layers)?;
+        finish::write_outputs(&finish::Finished { plan: self.plan, paths: self.paths, identities: &self.identities, boot, size }, self.reporter)?;
         layers.close()
     }
 
@@ -129,19 +130,18 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn legacy_block_device(&self, disk: Disk) -> Result<Disk> {
+    fn warn_of_legacy_hooks(&self) {
         if self.plan.hooks.running(Phase::BlockDevice).next().is_some() {
             // Upstream's own driver cannot finish such a build either (contract 2.12).
             self.reporter.warn("block-device.d hooks are not run: describe the disk in block-device-default.yaml");
         }
-        Ok(disk)
     }
 
-    fn finish_tree(&mut self, disk: &Disk, layers: &mut LayerStack) -> Result<finish::Boot> {
+    fn finish_tree(&mut self, layers: &mut LayerStack) -> Result<BootSpec> {
         let api = api_mounts::mount(&self.paths.tree)?;
         self.phase(Phase::PreFinalise, layers)?;
         {
-            let _stand_ins = finish::mount_stand_ins(disk, &self.paths.tree)?;
+            let _stand_ins = finish::mount_stand_ins(self.plan, &self.identities, self.paths)?;
             self.phase(Phase::Finalise, layers)?;
         }
         let boot = finish::read_boot_spec(&self.paths.tree)?;

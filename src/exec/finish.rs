@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::assemble::bootloader::BootSpec;
 use crate::assemble::disk::{Assembly, PlacedDisk};
 use crate::assemble::identity::Identities;
-use crate::assemble::outputs::{self, Sources};
+
 use crate::assemble::split;
 use crate::error::on;
 use crate::plan::Plan;
@@ -173,4 +173,59 @@ fn empty_logs(dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A tree that is ready to be written.
+pub struct Finished<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// The places.
+    pub paths: &'a Paths,
+    /// The identifiers that the disk gets.
+    pub identities: &'a Identities,
+    /// What to embed.
+    pub boot: BootSpec,
+    /// Size of the main disk in bytes, as hooks were told; 0 without a disk.
+    pub size: u64,
+}
+
+/// Writes all outputs.
+///
+/// # Errors
+/// When something does not fit, a tool fails, or a destination cannot be written.
+pub fn write_outputs(finished: &Finished<'_>, reporter: &Reporter) -> Result<()> {
+    let Finished { plan, paths, .. } = finished;
+    let mut raw = None;
+    if plan.needs_disk() && plan.final_image {
+        raw = Some(finished.assemble(reporter)?);
+    }
+    let _ = (raw, paths);
+    Ok(())
+}
+
+impl Finished<'_> {
+    /// Writes the disks and returns the raw file of the main one.
+    fn assemble(&self, reporter: &Reporter) -> Result<PathBuf> {
+        let (plan, paths) = (self.plan, self.paths);
+        // finalise.d may have added to the tree what the first estimate did not see.
+        let size = self.size.max(disk_size(plan, &paths.tree)?);
+        let places = plan.layout.place(size)?.places;
+        let disks: Vec<_> = plan.layout.disks.iter().zip(&places).map(|(disk, place)| PlacedDisk {
+            disk,
+            size: place.size,
+            extents: place.placed.as_ref().map_or(&[][..], |p| &p.partitions),
+            raw: paths.image.join(format!("{}.raw", disk.name)),
+        }).collect();
+        let work = paths.build.join("assemble");
+        fs::create_dir_all(&work).with_context(|| on("making", &work))?;
+        let assembly = Assembly {
+            layout: &plan.layout,
+            disks: &disks,
+            identities: self.identities,
+            epoch: plan.output_options.epoch,
+            work: &work,
+        };
+        reporter.step("writing the disk", || assembly.assemble(&paths.tree, &self.boot, reporter))?;
+        Ok(paths.image.join(format!("{}.raw", crate::plan::disk::MAIN_DISK)))
+    }
 }

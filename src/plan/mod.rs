@@ -78,7 +78,7 @@ impl Plan {
         let pattern = run_order::pattern(variables.get("RUN_PARTS_REGEX").map(String::as_str))?;
         let (hooks, found) = hooks::merge(&resolution.elements, &pattern)?;
         warnings.extend(found);
-        let environment = environment::of_hooks(&hooks, &environment::initial(&request));
+        let environment = static_environment(&hooks, &request)?;
 
         let mut faults = Vec::new();
         let mut collect = |found: Faults| faults.extend(found.0);
@@ -176,6 +176,21 @@ fn element_request(request: &BuildRequest) -> resolve::Request {
         needs_operating_system: true,
     }
 }
+
+/// What environment.d will give, told without running it; the variables that the engine sets itself come first.
+fn static_environment(hooks: &HookTree, request: &BuildRequest) -> Result<StaticEnv, Faults> {
+    let mut initial = request.surroundings.variables.clone();
+    initial.insert("ARCH".into(), request.arch.clone());
+    initial.insert("FS_TYPE".into(), request.disk.fs_type.clone());
+    initial.insert("DIB_DEFAULT_INSTALLTYPE".into(), request.install_type.clone());
+    initial.insert("DIB_OFFLINE".into(), request.run.offline.clone());
+    let files: Vec<PathBuf> = hooks.environment.iter().map(|h| h.path.clone()).collect();
+    environment::evaluate_from(&files, StaticEnv::new(&initial).with_unknown(SET_BY_THE_BUILD))
+}
+
+/// Variables that only the build knows.
+const SET_BY_THE_BUILD: [&str; 6] =
+    ["TMP_BUILD_DIR", "TMP_IMAGE_DIR", "TMP_HOOKS_PATH", "TMP_MOUNT_PATH", "IMAGE_ROOT_UUID", "IMAGE_BOOT_UUID"];
 
 /// An element from elsewhere with hooks for the final filesystem may count on a device (contract 2.6);
 /// the built-in ones never do.
