@@ -141,6 +141,18 @@ impl ElementMap {
         Faults::or(found.faults, (map, found.warnings))
     }
 
+    /// Reads a pkg-map file; `None` when it does not exist. Warnings come with the map.
+    ///
+    /// # Errors
+    /// Every mistake in it; a file that cannot be read.
+    pub fn load(file: &Path) -> Result<Option<(Self, Vec<Fault>)>, Faults> {
+        match fs::read_to_string(file) {
+            Ok(text) => Self::parse(&text, file).map(Some),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(Fault::at(Place::file(file), format!("cannot be read: {e}")).into()),
+        }
+    }
+
     fn find(&self, name: &str, family: Option<&str>, target: Target) -> Option<(&str, &Place, Row)> {
         let Target { distro, release } = target;
         let alias = RELEASE_ALIASES.iter().find(|(known, _)| *known == release).map(|(_, key)| *key);

@@ -3,6 +3,7 @@
 
 pub mod condition;
 pub mod installs;
+pub mod lists;
 pub mod manager;
 pub mod map;
 pub mod squash;

@@ -1,15 +1,16 @@
 //! `install-packages`: the one way in which elements install and remove packages (contract 4.4).
 //! Needs the target's package manager and nothing else.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::output::{Streams, lines};
 use super::pkg_map::Names;
 use super::{out, say, var};
-use crate::exec::command::{Cmd, code_of, quote};
+use crate::exec::command::{Cmd, quote};
 use crate::package::manager::{Action, Manager, Settings};
 
 const USAGE: &str = "usage: install-packages [-h] [-u] [-e] [-d [DIR]] [-m ELEMENT] PACKAGE...
@@ -31,7 +32,9 @@ struct Request {
 /// When the target has no known package manager, or this is not the target; when the arguments
 /// or a pkg-map are wrong.
 pub fn run(args: Vec<String>) -> Result<u8> {
-    if var("TMP_HOOKS_PATH").is_some_and(|hooks| Path::new(&hooks).is_dir()) {
+    // The host's hook tree is out of sight in the target. Without this a hook in the wrong phase
+    // would change the machine that builds.
+    if var("TMP_HOOKS_PATH").is_some_and(|hooks| hooks != "/tmp/in_target.d" && Path::new(&hooks).is_dir()) {
         bail!("this is a phase on the host: packages can only be installed in pre-install.d to finalise.d");
     }
     let manager = Manager::detect(on_path).context("the target has none of apt-get, dnf, yum and zypper")?;
@@ -124,35 +127,24 @@ fn run_one(manager: Manager, argv: &[String]) -> Result<u8> {
     let line = argv.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ");
     out(&format!("Running {line}"))?;
     let mut command = Command::new(&argv[0]);
-    command.args(&argv[1..]).envs(manager.environment().iter().copied()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("starting {line}"))?;
+    command.args(&argv[1..]).envs(manager.environment().iter().copied());
     let mut not_found = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        not_found = pass_on(BufReader::new(stderr), &mut std::io::stderr().lock())?;
-    }
-    let code = code_of(child.wait().with_context(|| format!("waiting for {line}"))?);
+    let code = lines(command, Streams::Stderr, |line| {
+        not_found.extend(package_not_found(line));
+        std::io::stderr().lock().write_all(line).context("writing to stderr")
+    })?;
     if code != 0 && manager == Manager::Apt && !not_found.is_empty() {
         for hint in apt_hints(&not_found) {
             say(&hint)?;
         }
     }
-    // Statuses fit: a shell's rule (128 + signal) is at most 192.
-    Ok(u8::try_from(code).unwrap_or(1))
+    Ok(code)
 }
 
-/// Copies the manager's stderr to ours, and picks out the names of packages that apt does not know.
-fn pass_on(mut stderr: impl BufRead, ours: &mut dyn Write) -> Result<Vec<String>> {
-    let mut not_found = Vec::new();
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        if stderr.read_until(b'\n', &mut line).context("reading the package manager's stderr")? == 0 {
-            return Ok(not_found);
-        }
-        ours.write_all(&line).context("writing to stderr")?;
-        let text = String::from_utf8_lossy(&line);
-        not_found.extend(text.trim().strip_prefix("E: Unable to locate package ").map(str::to_owned));
-    }
+/// The name in apt's complaint about a package that it does not know.
+fn package_not_found(line: &[u8]) -> Option<String> {
+    let line = String::from_utf8_lossy(line);
+    line.trim().strip_prefix("E: Unable to locate package ").map(str::to_owned)
 }
 
 /// What may be meant by packages that apt does not know.
@@ -217,10 +209,8 @@ mod tests {
 
     #[test]
     fn unknown_packages_are_picked_out_of_stderr() {
-        let stderr = "E: Unable to locate package cowsya\nE: Unable to locate package b\nW: x\n";
-        let mut ours = Vec::new();
-        assert_eq!(pass_on(stderr.as_bytes(), &mut ours).unwrap(), ["cowsya", "b"]);
-        assert_eq!(ours, stderr.as_bytes());
+        assert_eq!(package_not_found(b"E: Unable to locate package cowsya\n"), Some("cowsya".to_owned()));
+        assert_eq!(package_not_found(b"W: Unable to read\n"), None);
         assert_eq!(near("cowsya", &["cowsay", "cowsay-off", "vim", "cows"]), ["cowsay"]);
         assert_eq!(near("python3-yam", &["python3-yaml", "vim"]), ["python3-yaml"]);
     }

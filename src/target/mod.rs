@@ -18,6 +18,7 @@ pub mod grub_mkrelpath;
 pub mod grub_probe;
 pub mod init_system;
 pub mod install_packages;
+mod output;
 pub mod package_lists;
 pub mod package_squash;
 pub mod packages;

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::Value;
 
+use super::output::{Streams, lines};
 use super::pkg_map::Names;
 use super::{out, say};
 use crate::error::on;
-use crate::exec::command::{Cmd, quote};
+use crate::exec::command::quote;
 
 const USAGE: &str = "usage: package-installs-v2 --phase PHASE [--uninstall] [-n|--noop] FILE";
 
@@ -66,21 +68,17 @@ pub fn run(args: Vec<String>) -> Result<u8> {
 
 /// Runs `install-packages`, the target's own if it has one, with its output marked by `> `.
 fn call_install_packages(arguments: Vec<String>, noop: bool) -> Result<u8> {
+    let words: Vec<String> = arguments.iter().map(|a| quote(a)).collect();
+    out(&format!("install-packages {}", words.join(" ")))?;
     if noop {
-        let words: Vec<String> = arguments.iter().map(|a| quote(a)).collect();
-        return out(&format!("install-packages {}", words.join(" "))).map(|()| 0);
+        return Ok(0);
     }
-    let command = Cmd::new("install-packages").args(arguments).full_env(std::env::vars_os().collect());
-    out(&command.line())?;
-    let mut written = Ok(());
-    let exit = command.stream(|line| {
-        if written.is_ok() {
-            written = out(&format!("> {line}"));
-        }
-    })?;
-    written?;
-    if exit.code != 0 {
-        say(&format!("install-packages failed with returncode {}", exit.code))?;
+    let mut command = Command::new("install-packages");
+    command.args(arguments).stdin(Stdio::null());
+    let mark = |line: &[u8]| out(&format!("> {}", String::from_utf8_lossy(line).trim_end_matches(['\n', '\r'])));
+    let code = lines(command, Streams::Both, mark)?;
+    if code != 0 {
+        say(&format!("install-packages failed with returncode {code}"))?;
         return Ok(1);
     }
     Ok(0)

@@ -1,12 +1,11 @@
 //! `pkg-map`: prints what the distribution calls packages (contract 4.1).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use super::{data_dir, out, say, var};
-use crate::error::on;
+use crate::error::Fault;
 use crate::package::map::{ElementMap, Mapped, SharedMaps, Target, map};
 
 /// Where elements' maps lie in the image, as the pkg-map element has put them there.
@@ -33,7 +32,8 @@ impl Names {
         let Some(distro) = distro.filter(|d| !d.is_empty()) else {
             bail!("no distribution is known: DISTRO_NAME is not set and there is no --distro");
         };
-        let element = file.map(read).transpose()?;
+        let element = file.map(ElementMap::load).transpose()?.flatten();
+        let element = element.map(|(map, warnings)| warn(&warnings).map(|()| map)).transpose()?;
         let shared = SharedMaps::load(&data_dir().join("package-maps"))?;
         Ok(Self { element, shared, distro, release: release.unwrap_or_default() })
     }
@@ -49,13 +49,8 @@ impl Names {
     }
 }
 
-fn read(file: &Path) -> Result<ElementMap> {
-    let text = fs::read_to_string(file).with_context(|| on("reading", file))?;
-    let (map, warnings) = ElementMap::parse(&text, file)?;
-    for warning in warnings {
-        say(&format!("warning: {warning}"))?;
-    }
-    Ok(map)
+fn warn(warnings: &[Fault]) -> Result<()> {
+    warnings.iter().try_for_each(|warning| say(&format!("warning: {warning}")))
 }
 
 /// The map of an element, if it has one: in the image, or beside the hooks.

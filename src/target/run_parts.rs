@@ -121,6 +121,9 @@ fn source_and_run(dir: &str) -> Result<u8> {
     };
     sources.retain(|name| run_order::is_environment_file(name));
     run_order::sort_environment(&mut sources);
+    if sources.is_empty() {
+        return run_targets(dir);
+    }
 
     let itself = std::env::current_exe().context("finding this program's own file")?;
     let mut bash = Command::new("bash");
