@@ -5,14 +5,17 @@
 //! [`plan::Plan`] and changes the machine.
 
 pub mod assemble;
+pub mod boot;
 pub mod cli;
 pub mod cmd;
 pub mod distro;
 pub mod element;
 pub mod error;
 pub mod exec;
+pub mod host;
 pub mod package;
 pub mod plan;
 pub mod report;
 pub mod request;
 pub mod target;
+pub mod yaml;

@@ -12,7 +12,7 @@ pub mod run_order;
 
 use std::fmt;
 
-use crate::error::Place;
+use crate::error::{Fault, Place};
 
 /// Something in an element that is not wrong enough to stop for, with its place and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,12 @@ impl Warning {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<Fault> for Warning {
+    fn from(fault: Fault) -> Self {
+        Self { place: fault.place, message: fault.message, hint: fault.hint }
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
@@ -18,6 +20,7 @@ pub struct Cmd {
     argv: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     dir: Option<PathBuf>,
+    stderr: Option<Arc<File>>,
 }
 
 /// How a program ended, with the last lines that it printed.
@@ -41,7 +44,7 @@ impl Cmd {
         }
         env.insert("LC_ALL".into(), "C.UTF-8".into());
         env.entry("HOME".into()).or_insert_with(|| "/root".into());
-        Self { argv: vec![program.as_ref().to_owned()], env, dir: None }
+        Self { argv: vec![program.as_ref().to_owned()], env, dir: None, stderr: None }
     }
 
     /// Adds an argument.
@@ -71,6 +74,12 @@ impl Cmd {
     /// Sets the working directory.
     pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.dir = Some(dir.into());
+        self
+    }
+
+    /// Sends stderr to a file instead of into the stream of output.
+    pub fn stderr_to(mut self, file: File) -> Self {
+        self.stderr = Some(Arc::new(file));
         self
     }
 
