@@ -2,6 +2,8 @@
 //! [`materialize`], which writes a hook tree that was decided here.
 
 pub mod catalog;
+pub mod describe;
+pub mod export;
 pub mod hooks;
 pub mod materialize;
 pub mod phase;

@@ -9,8 +9,10 @@
 //! The build itself sources the files with bash; this is the plan's view only.
 
 mod evaluate;
+mod expand;
 mod parser;
 mod pattern;
+mod state;
 mod syntax;
 mod words;
 
@@ -20,7 +22,7 @@ use std::path::Path;
 
 use crate::error::{Fault, Faults, Place};
 
-use evaluate::State;
+use state::State;
 
 /// What is known of a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,37 +1,12 @@
 //! Follows the commands of `environment.d` files through every way that they may take.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use regex::Regex;
-
+use super::expand::{expand, pattern_of, truth};
 use super::parser::Parser;
-use super::syntax::{Arg, Command, Op, Part, Test, Word};
+use super::state::{State, Status};
+use super::syntax::{Arg, Command, Op, Part, Word};
 use super::{Value, names_assigned, pattern};
-
-/// Variables that bash sets by itself: when nobody else did, they are not unset.
-const SET_BY_BASH: &[&str] = &[
-    "BASH",
-    "BASHPID",
-    "BASH_SOURCE",
-    "BASH_VERSION",
-    "EUID",
-    "FUNCNAME",
-    "HOSTNAME",
-    "HOSTTYPE",
-    "IFS",
-    "LINENO",
-    "MACHTYPE",
-    "OLDPWD",
-    "OPTIND",
-    "OSTYPE",
-    "PPID",
-    "PWD",
-    "RANDOM",
-    "SECONDS",
-    "SHELLOPTS",
-    "SHLVL",
-    "UID",
-];
 
 /// Commands that set the variables which their arguments name.
 const SETTERS: &[&str] = &["read", "mapfile", "readarray", "getopts", "printf", "unset", "let", "wait"];
@@ -41,93 +16,6 @@ const DECLARATIONS: &[&str] = &["export", "declare", "typeset", "readonly", "loc
 
 /// Commands that change no variable and succeed.
 const HARMLESS: &[&str] = &["set", "shopt", "echo", "umask", "trap", "alias"];
-
-/// The shell's variables at one point.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct State {
-    vars: BTreeMap<String, Value>,
-    exported: BTreeSet<String>,
-    /// Functions, each with the names that its body assigns.
-    functions: BTreeMap<String, BTreeSet<String>>,
-}
-
-impl State {
-    /// A shell that starts with these variables exported.
-    pub fn new(vars: BTreeMap<String, Value>) -> Self {
-        Self { exported: vars.keys().cloned().collect(), vars, functions: BTreeMap::new() }
-    }
-
-    /// The variables that programs started by this shell see.
-    pub fn exported(self) -> BTreeMap<String, Value> {
-        let exported = self.exported;
-        self.vars.into_iter().filter(|(name, _)| exported.contains(name)).collect()
-    }
-
-    fn set(&mut self, name: &str, value: Value) {
-        self.vars.insert(name.to_owned(), value);
-    }
-
-    /// For names that something unknown may have set: they count as exported, so that they are seen.
-    fn forget<'n>(&mut self, names: impl IntoIterator<Item = &'n String>) {
-        for name in names {
-            self.exported.insert(name.clone());
-            self.set(name, Value::Unknown);
-        }
-    }
-
-    fn current(&self, name: &str) -> Option<Value> {
-        let known = self.vars.get(name).cloned();
-        known.or_else(|| SET_BY_BASH.contains(&name).then_some(Value::Unknown))
-    }
-
-    /// What holds whichever of the two ways was taken.
-    fn merge(mut self, other: Self) -> Self {
-        let names: BTreeSet<String> = self.vars.keys().chain(other.vars.keys()).cloned().collect();
-        for name in names {
-            let same_export = self.exported.contains(&name) == other.exported.contains(&name);
-            if self.vars.get(&name) != other.vars.get(&name) || !same_export {
-                self.vars.insert(name, Value::Unknown);
-            }
-        }
-        self.exported.extend(other.exported);
-        self.functions.extend(other.functions);
-        self
-    }
-}
-
-/// Whether a command succeeds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
-    True,
-    False,
-    Unknown,
-}
-
-impl Status {
-    fn of(truth: bool) -> Self {
-        if truth { Self::True } else { Self::False }
-    }
-
-    fn not(self) -> Self {
-        match self {
-            Self::True => Self::False,
-            Self::False => Self::True,
-            Self::Unknown => Self::Unknown,
-        }
-    }
-
-    fn or(self, other: Self) -> Self {
-        match (self, other) {
-            (Self::True, _) | (_, Self::True) => Self::True,
-            (Self::False, Self::False) => Self::False,
-            _ => Self::Unknown,
-        }
-    }
-
-    fn and(self, other: Self) -> Self {
-        self.not().or(other.not()).not()
-    }
-}
 
 /// Where commands lead: on to the next one, or out of the file by `return`. A way that ends the shell
 /// (`exit`) leads nowhere: the build fails there.
@@ -255,8 +143,6 @@ fn run_case(subject: &Value, arms: &[(Vec<Word>, Vec<Command>)], mut state: Stat
         Status::Unknown => run_list(body, state.clone()).join(run_case(subject, rest, state)),
     }
 }
-
-// --- simple commands --------------------------------------------------------------------------
 
 fn simple(args: &[Arg], mut state: State) -> Outcome {
     let words = args.iter().position(|a| matches!(a, Arg::Word(_))).unwrap_or(args.len());
@@ -459,167 +345,4 @@ fn leaves(commands: &[Command]) -> bool {
         Command::And(a, b) | Command::Or(a, b) => [a, b].into_iter().any(|c| leaves(std::slice::from_ref(c))),
         _ => false,
     })
-}
-
-// --- words and tests --------------------------------------------------------------------------
-
-fn expand(word: &Word, state: &mut State) -> Value {
-    let mut text = Some(String::new());
-    for part in &word.0 {
-        let piece = match part {
-            Part::Text(text, _) => Value::Known(text.clone()),
-            Part::Variable(name, op, _) => variable(name, op, state),
-            Part::Opaque => Value::Unknown,
-        };
-        text = match (text, piece) {
-            (Some(text), Value::Known(piece)) => Some(text + &piece),
-            _ => None,
-        };
-    }
-    text.map_or(Value::Unknown, Value::Known)
-}
-
-/// A parameter expansion. Using an unset variable ends the shell (`set -u`), unless the build sets it
-/// later than the plan can know, so the value of that is unknown and not empty.
-fn variable(name: &str, op: &Op, state: &mut State) -> Value {
-    let current = state.current(name);
-    let missing = |colon: bool| match &current {
-        None => Status::True,
-        Some(Value::Known(text)) => Status::of(colon && text.is_empty()),
-        Some(Value::Unknown) => Status::Unknown,
-    };
-    let or_unknown = |value: Option<Value>| value.unwrap_or(Value::Unknown);
-    match op {
-        Op::Plain => or_unknown(current),
-        Op::Default(colon, word) => match missing(*colon) {
-            Status::True => expand(word, state),
-            _ => or_unknown(current),
-        },
-        Op::Assign(colon, word) => match missing(*colon) {
-            Status::True => {
-                let value = expand(word, state);
-                state.set(name, value.clone());
-                value
-            }
-            _ => or_unknown(current),
-        },
-        Op::Alternate(colon, word) => match missing(*colon) {
-            Status::True => Value::Known(String::new()),
-            Status::False => expand(word, state),
-            Status::Unknown => Value::Unknown,
-        },
-        Op::Required(colon) => match missing(*colon) {
-            Status::False => or_unknown(current),
-            _ => Value::Unknown,
-        },
-        Op::Opaque => Value::Unknown,
-        Op::Length | Op::Upper | Op::Lower | Op::Prefix(..) | Op::Suffix(..) => match current {
-            Some(Value::Known(text)) => changed(&text, op, state),
-            _ => Value::Unknown,
-        },
-    }
-}
-
-/// The expansions that make another text of a known one.
-fn changed(text: &str, op: &Op, state: &mut State) -> Value {
-    let new = match op {
-        Op::Length => Some(text.chars().count().to_string()),
-        Op::Upper => Some(text.to_uppercase()),
-        Op::Lower => Some(text.to_lowercase()),
-        Op::Prefix(longest, word) => {
-            pattern_of(word, state).map(|p| pattern::without_prefix(&p, text, *longest).to_owned())
-        }
-        Op::Suffix(longest, word) => {
-            pattern_of(word, state).map(|p| pattern::without_suffix(&p, text, *longest).to_owned())
-        }
-        _ => None,
-    };
-    new.map_or(Value::Unknown, Value::Known)
-}
-
-/// The word as a pattern: what is quoted stands for itself.
-fn pattern_of(word: &Word, state: &mut State) -> Option<String> {
-    quoting(word, state, pattern::escape)
-}
-
-fn quoting(word: &Word, state: &mut State, escape: impl Fn(&str) -> String) -> Option<String> {
-    let mut all = String::new();
-    for part in &word.0 {
-        let (text, quoted) = match part {
-            Part::Text(text, quoted) => (text.clone(), *quoted),
-            Part::Variable(name, op, quoted) => (variable(name, op, state).known()?.to_owned(), *quoted),
-            Part::Opaque => return None,
-        };
-        all.push_str(&if quoted { escape(&text) } else { text });
-    }
-    Some(all)
-}
-
-fn truth(test: &Test, bracket: bool, state: &mut State) -> Status {
-    match test {
-        Test::Not(inner) => truth(inner, bracket, state).not(),
-        Test::And(a, b) => truth(a, bracket, state).and(truth(b, bracket, state)),
-        Test::Or(a, b) => truth(a, bracket, state).or(truth(b, bracket, state)),
-        Test::Word(word) => match operand(word, bracket, state) {
-            Value::Known(text) => Status::of(!text.is_empty()),
-            Value::Unknown => Status::Unknown,
-        },
-        Test::Unary(op, word) => match (op.as_str(), operand(word, bracket, state)) {
-            ("-n", Value::Known(text)) => Status::of(!text.is_empty()),
-            ("-z", Value::Known(text)) => Status::of(text.is_empty()),
-            ("-v", Value::Known(name)) => match state.current(&name) {
-                None => Status::False,
-                Some(Value::Known(_)) => Status::True,
-                Some(Value::Unknown) => Status::Unknown,
-            },
-            _ => Status::Unknown,
-        },
-        Test::Binary(left, op, right) => compare(left, op, right, bracket, state).map_or(Status::Unknown, Status::of),
-    }
-}
-
-fn compare(left: &Word, op: &str, right: &Word, bracket: bool, state: &mut State) -> Option<bool> {
-    let left = operand(left, bracket, state);
-    let left = left.known()?;
-    match op {
-        "=" | "==" | "!=" if !bracket => {
-            let pattern = pattern_of(right, state)?;
-            return Some(pattern::matches(&pattern, left) == (op != "!="));
-        }
-        "=~" => {
-            let pattern = quoting(right, state, regex::escape)?;
-            return Some(Regex::new(&pattern).ok()?.is_match(left));
-        }
-        _ => {}
-    }
-    let right = operand(right, bracket, state);
-    let right = right.known()?;
-    let numbers = || Some((left.trim().parse::<i64>().ok()?, right.trim().parse::<i64>().ok()?));
-    Some(match op {
-        "=" | "==" => left == right,
-        "!=" => left != right,
-        "<" => left < right,
-        ">" => left > right,
-        "-eq" => numbers().map(|(a, b)| a == b)?,
-        "-ne" => numbers().map(|(a, b)| a != b)?,
-        "-lt" => numbers().map(|(a, b)| a < b)?,
-        "-le" => numbers().map(|(a, b)| a <= b)?,
-        "-gt" => numbers().map(|(a, b)| a > b)?,
-        "-ge" => numbers().map(|(a, b)| a >= b)?,
-        _ => return None,
-    })
-}
-
-/// A word in a test. In `[ … ]` an unquoted value is split and expanded, so it stands for one word only
-/// if it is plain.
-fn operand(word: &Word, bracket: bool, state: &mut State) -> Value {
-    let value = expand(word, state);
-    let unquoted = word.0.iter().any(|p| matches!(p, Part::Variable(_, _, false)));
-    match &value {
-        Value::Known(text) if bracket && unquoted => {
-            let plain = !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || "*?[".contains(c));
-            if plain { value } else { Value::Unknown }
-        }
-        _ => value,
-    }
 }

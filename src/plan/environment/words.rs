@@ -112,8 +112,7 @@ impl<'a> Parser<'a> {
     pub(super) fn word(&mut self, mode: Mode) -> Parsed<Word> {
         let mut word = Word::default();
         let quoted = mode == Mode::Brace(true);
-        loop {
-            let Some(c) = self.peek() else { break };
+        while let Some(c) = self.peek() {
             let ends = match mode {
                 Mode::Command => is_meta(c),
                 Mode::Regex => c.is_whitespace(),
