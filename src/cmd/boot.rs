@@ -19,21 +19,21 @@ const POWER_OFF: Duration = Duration::from_secs(90);
 ///
 /// # Errors
 /// When the host lacks something, the guest does not start, or an expectation is not met in time.
-pub fn run(args: BootArgs, reporter: &Reporter) -> Result<()> {
+pub fn run(args: &BootArgs, reporter: &Reporter) -> Result<u8> {
     let deadline = Instant::now() + Duration::from_secs(args.timeout);
-    let machine = machine(&args)?;
+    let machine = machine(args)?;
     let signals = Signals::catch()?;
     let mut guest = Guest::start(machine, reporter)?;
     reporter.info(format!("booting under {}", guest.accel()));
     let result = if args.script.0.is_empty() {
         guest.interact(reporter)
     } else {
-        converse(&mut guest, &args.script, deadline).map_err(|error| with_log(error, &args, &guest))
+        converse(&mut guest, &args.script, deadline).map_err(|error| with_log(error, args, &guest))
     };
     let ended = end(guest, args.write, result.is_ok());
     drop(signals);
     // The first failure is the one to show.
-    result.and(ended)
+    result.and(ended).map(|()| 0)
 }
 
 fn machine(args: &BootArgs) -> Result<Machine> {

@@ -19,7 +19,7 @@ const TMPFS_MEMORY: u64 = 4 << 30;
 ///
 /// # Errors
 /// [`HostNotReady`] when something that is needed is missing.
-pub fn run(args: &DoctorArgs, planned: Vec<Need>, _reporter: &Reporter) -> Result<()> {
+pub fn run(args: &DoctorArgs, planned: Vec<Need>) -> Result<u8> {
     let mut needs = build_needs();
     needs.extend(planned);
     needs.extend(args.formats.iter().filter_map(|format| format_need(format)));
@@ -38,7 +38,7 @@ pub fn run(args: &DoctorArgs, planned: Vec<Need>, _reporter: &Reporter) -> Resul
         return Err(HostNotReady { message, hint: None }.into());
     }
     Reporter::result("this host is ready");
-    Ok(())
+    Ok(0)
 }
 
 /// What every build needs.

@@ -10,12 +10,14 @@ use crate::assemble::bootloader::BootSpec;
 use crate::assemble::disk::{Assembly, PlacedDisk};
 use crate::assemble::identity::Identities;
 
+use crate::assemble::outputs::{self, Sources};
 use crate::assemble::split;
 use crate::error::on;
 use crate::plan::Plan;
 use crate::plan::disk::image_size::{SizeRequest, image_size};
 use crate::plan::disk::{Filesystem, TableKind};
-use crate::report::Reporter;
+use crate::plan::output::Source;
+use crate::report::{Event, Reporter};
 use crate::target::grub_probe::{GrubFilesystem, GrubLayout};
 
 use super::environment::Environment;
@@ -195,11 +197,17 @@ pub struct Finished<'a> {
 /// When something does not fit, a tool fails, or a destination cannot be written.
 pub fn write_outputs(finished: &Finished<'_>, reporter: &Reporter) -> Result<()> {
     let Finished { plan, paths, .. } = finished;
-    let mut raw = None;
-    if plan.needs_disk() && plan.final_image {
-        raw = Some(finished.assemble(reporter)?);
-    }
-    let _ = (raw, paths);
+    let with_disk = plan.needs_disk() && plan.final_image;
+    let raw = if with_disk { Some(finished.assemble(reporter)?) } else { None };
+    // no-final-image leaves out what is made from a disk; archives of the tree are written all the same.
+    let written: Vec<_> = plan.outputs.iter().filter(|o| plan.final_image || o.format.source() == Source::Tree).cloned().collect();
+    let work = paths.build.join("outputs");
+    fs::create_dir_all(&work).with_context(|| on("making", &work))?;
+    let sources = Sources { tree: &paths.tree, raw: raw.as_deref(), work: &work };
+    let start = std::time::Instant::now();
+    outputs::write(&written, &plan.output_options, sources, reporter)?;
+    let seconds = start.elapsed().as_secs_f64();
+    reporter.event(&Event::StepFinished { step: "writing the outputs", seconds });
     Ok(())
 }
 

@@ -18,5 +18,6 @@ pub mod leftovers;
 pub mod mount;
 pub mod phase;
 pub mod resolv_conf;
+pub mod stream;
 pub mod tools;
 pub mod work_dir;

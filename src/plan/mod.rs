@@ -6,6 +6,7 @@ pub mod environment;
 pub mod output;
 mod packages;
 mod print;
+pub mod variables;
 
 pub use packages::{PackageLine, PackagePlan};
 
@@ -78,22 +79,22 @@ impl Plan {
         let pattern = run_order::pattern(variables.get("RUN_PARTS_REGEX").map(String::as_str))?;
         let (hooks, found) = hooks::merge(&resolution.elements, &pattern)?;
         warnings.extend(found);
-        let environment = static_environment(&hooks, &request)?;
 
         let mut faults = Vec::new();
         let mut collect = |found: Faults| faults.extend(found.0);
-        let packages = PackagePlan::new(&resolution, &environment, &builtin.package_maps, &mut warnings).map_err(&mut collect).ok();
-        let layout = choose_layout(&request, &resolution, &mut warnings).map_err(&mut collect).ok();
+        let attach = attach_reason(&request, &hooks, &builtin.elements);
         let output_options = output_options(&request).map_err(&mut collect).unwrap_or_default();
         let outputs =
             output::plan_outputs(Path::new(&request.image_name), &request.formats, &output_options).map_err(&mut collect).ok();
-        let (Some(packages), Some((layout, layout_source)), Some(outputs)) = (packages, layout, outputs) else {
-            return Err(Faults(faults));
-        };
+        let layout = choose_layout(&request, &resolution, &mut warnings).map_err(&mut collect).ok();
+        let (Some((layout, layout_source)), Some(outputs)) = (layout, outputs) else { return Err(Faults(faults)) };
+        let environment = static_environment(&hooks, &request, variables::decided(&request, &layout, attach.is_some()));
+        let Some(environment) = environment.map_err(&mut collect).ok() else { return Err(Faults(faults)) };
+        let packages = PackagePlan::new(&resolution, &environment, &builtin.package_maps, &mut warnings);
+        let Some(packages) = packages.map_err(&mut collect).ok() else { return Err(Faults(faults)) };
         Faults::or(faults, ())?;
 
         let final_image = !resolution.names().any(|name| name.contains(NO_FINAL_IMAGE));
-        let attach = attach_reason(&request, &hooks, &builtin.elements);
         let mut plan = Self {
             elements_path: request.elements_path.iter().cloned().chain([builtin.elements]).collect(),
             package_maps: builtin.package_maps,
@@ -178,12 +179,14 @@ fn element_request(request: &BuildRequest) -> resolve::Request {
 }
 
 /// What environment.d will give, told without running it; the variables that the engine sets itself come first.
-fn static_environment(hooks: &HookTree, request: &BuildRequest) -> Result<StaticEnv, Faults> {
+fn static_environment(
+    hooks: &HookTree,
+    request: &BuildRequest,
+    decided: Vec<(&'static str, String)>,
+) -> Result<StaticEnv, Faults> {
     let mut initial = request.surroundings.variables.clone();
-    initial.insert("ARCH".into(), request.arch.clone());
-    initial.insert("FS_TYPE".into(), request.disk.fs_type.clone());
+    initial.extend(decided.into_iter().map(|(name, value)| (name.to_owned(), value)));
     initial.insert("DIB_DEFAULT_INSTALLTYPE".into(), request.install_type.clone());
-    initial.insert("DIB_OFFLINE".into(), request.run.offline.clone());
     let files: Vec<PathBuf> = hooks.environment.iter().map(|h| h.path.clone()).collect();
     environment::evaluate_from(&files, StaticEnv::new(&initial).with_unknown(SET_BY_THE_BUILD))
 }

@@ -1,16 +1,12 @@
 //! Running a program and looking at its output line by line.
 
-use std::io::{BufRead, BufReader, PipeReader, pipe};
-use std::process::{Child, Command};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::io::pipe;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 
 use crate::exec::command::{code_of, quote};
-
-/// How long the output may be silent after the program's end until it counts as complete.
-const SETTLE: Duration = Duration::from_millis(200);
+use crate::exec::stream;
 
 /// What to look at; the rest goes where our own goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,47 +35,15 @@ pub(super) fn lines(mut command: Command, streams: Streams, mut each: impl FnMut
     let mut child = command.stderr(writer).spawn().with_context(|| format!("starting {line}"))?;
     // It holds our copies of the pipe's writing end.
     drop(command);
-    let arriving = read(reader);
-    while let Some(text) = next(&arriving, &mut child).with_context(|| format!("waiting for {line}"))? {
-        each(&text)?;
-    }
+    stream::lines(reader, || Ok(child.try_wait().with_context(|| format!("waiting for {line}"))?.is_some()), &mut each)?;
     let status = child.wait().with_context(|| format!("waiting for {line}"))?;
     // Statuses fit: a shell's rule (128 + signal) is at most 192.
     Ok(u8::try_from(code_of(status)).unwrap_or(1))
 }
 
-/// Reads lines in a thread of their own, until nobody wants them or nobody writes any more.
-fn read(reader: PipeReader) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(reader);
-        loop {
-            let mut line = Vec::new();
-            match reader.read_until(b'\n', &mut line) {
-                Ok(n) if n > 0 && sender.send(line).is_ok() => {}
-                _ => break,
-            }
-        }
-    });
-    receiver
-}
-
-/// The next line; `None` when the output is complete.
-fn next(arriving: &Receiver<Vec<u8>>, child: &mut Child) -> std::io::Result<Option<Vec<u8>>> {
-    loop {
-        // Asked before the wait: what was written before the end then arrives within it.
-        let ended = child.try_wait()?.is_some();
-        match arriving.recv_timeout(SETTLE) {
-            Ok(line) => return Ok(Some(line)),
-            Err(RecvTimeoutError::Timeout) if !ended => {}
-            Err(_) => return Ok(None),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
 

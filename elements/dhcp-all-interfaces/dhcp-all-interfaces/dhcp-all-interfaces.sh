@@ -42,7 +42,9 @@ with_ifupdown()
 {
     local stanza=/etc/network/interfaces.d/dhcp-$interface
     if [ ! -e "$stanza" ]; then
-        if ifquery "$interface" > /dev/null 2>&1; then leave "already in /etc/network/interfaces"; fi
+        if ifquery "$interface" > /dev/null 2>&1 || ifquery --state "$interface" > /dev/null 2>&1; then
+            leave "already in /etc/network/interfaces"
+        fi
         {
             # Router advertisements first: they fail nothing where there is no router.
             if [ -d /proc/sys/net/ipv6 ]; then echo "iface $interface inet6 auto"; fi

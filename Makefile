@@ -1,0 +1,65 @@
+# Everything that is done often. `make image` and `make test` do all set-up on a Debian machine that has cargo.
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+# What `make image` builds, and where; the format's ending is added.
+ELEMENTS ?= vm debian-minimal
+IMAGE ?= out/debian
+
+# Only setting up, building images and running the tests need root.
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+BINARY := target/$(HOST)/release/image-create
+RUNNER := CARGO_TARGET_$(shell echo $(HOST) | tr 'a-z-' 'A-Z_')_RUNNER
+# The binary's other names on a host.
+NAMES := disk-image-create
+SCRIPTS := .ci/run $(wildcard tests/setup/*.sh bench/*.sh)
+
+.PHONY: help build image test lint bench install setup-build setup-test
+help:
+	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
+	@echo "make test     install what the tests need and run them all"
+	@echo "make lint     formatting, clippy, shellcheck"
+	@echo "make bench    build the same image with diskimage-builder and with this program, and compare"
+	@echo "make install  into DESTDIR$(PREFIX)"
+
+setup-build:
+	tests/setup/check-cargo.sh
+	tests/setup/install-packages.sh tests/setup/build-packages.txt
+
+setup-test: setup-build
+	tests/setup/install-packages.sh tests/setup/test-packages.txt
+	tests/setup/unpack-test-data.sh tests/setup/test-data.txt target/test-data
+
+build:
+	$(CARGO) build --release --locked
+
+image: setup-build build
+	mkdir -p $(dir $(IMAGE))
+	$(SUDO) $(BINARY) -o $(IMAGE) $(ELEMENTS)
+
+# The tests that build and boot images run as root; so do the others then.
+test: setup-test
+	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	shellcheck $(SCRIPTS)
+	@# Hooks and other scripts of elements: whatever starts with a shell's name.
+	find $(wildcard elements tests/elements) -type f -exec awk 'FNR == 1 && /^#!.*(bash|\/sh)/ { print FILENAME } { nextfile }' {} + \
+	    | xargs -r shellcheck
+
+bench: setup-build build
+	$(SUDO) bench/compare-dib.sh $(BINARY)
+
+install: build
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/image-create
+	for name in $(NAMES); do ln -sf image-create $(DESTDIR)$(PREFIX)/bin/$$name || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	$(BINARY) man > $(DESTDIR)$(PREFIX)/share/man/man1/image-create.1
+	$(BINARY) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/image-create
+	$(BINARY) completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_image-create
+	$(BINARY) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/image-create.fish
