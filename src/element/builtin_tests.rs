@@ -89,3 +89,28 @@ fn the_plan_can_tell_what_the_environment_files_set() {
         assert!(env.known(name).is_some(), "{name}: {:?}", env.get(name));
     }
 }
+
+#[test]
+fn bash_agrees_with_what_the_plan_tells_about_the_environment() {
+    let (_, tree, _) = build(&["vm", "debian-minimal", "cloud-init", "devuser", "dhcp-all-interfaces"], "amd64");
+    let initial = BTreeMap::from([("ARCH", "amd64"), ("FS_TYPE", "ext4"), ("HOME", "/root"), ("IMAGE_NAME", "image")]);
+    let mut bash = std::process::Command::new("bash");
+    bash.args(["-c", "set -ue -o pipefail; for f in \"$@\"; do . \"$f\"; done >&2; env -0", "bash"]);
+    bash.args(tree.environment.iter().map(|h| &h.path)).env_clear().envs(&initial).env("PATH", "/usr/bin:/bin");
+    let output = bash.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let real: BTreeMap<&str, &str> = text.split('\0').filter_map(|line| line.split_once('=')).collect();
+
+    let files: Vec<_> = tree.environment.iter().map(|h| &h.path).collect();
+    let initial = initial.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let told = environment::evaluate(&files, &initial).unwrap();
+    for (name, value) in &told.values {
+        if let Some(known) = value.known() {
+            assert_eq!(real.get(name.as_str()), Some(&known), "{name}");
+        }
+    }
+    let untold: Vec<_> =
+        real.keys().filter(|n| told.get(n).is_none() && !["PATH", "PWD", "OLDPWD", "SHLVL", "_"].contains(n)).collect();
+    assert_eq!(untold, Vec::<&&str>::new());
+}
