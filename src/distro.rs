@@ -25,6 +25,18 @@ pub fn arch_from_machine(machine: &str) -> &str {
     }
 }
 
+/// The architecture name that OCI images use (Go's `GOARCH`), for the spelling that elements use.
+pub fn oci_arch(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "armhf" => "arm",
+        "i386" | "i686" => "386",
+        "ppc64el" => "ppc64le",
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 
 mod tools;
 
+use std::fmt;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +52,21 @@ pub enum What {
         /// Bytes.
         bytes: u64,
     },
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            What::Program(names) => f.write_str(&names.join(" or ")),
+            What::Firmware => f.write_str("UEFI firmware for guests"),
+            What::Root => f.write_str("root privilege"),
+            What::Namespaces => f.write_str("namespaces"),
+            What::Overlay => f.write_str("overlayfs"),
+            What::LoopDevices => f.write_str("loop devices"),
+            What::Space { dir, bytes } => write!(f, "{} MiB free in {}", bytes >> 20, dir.display()),
+            What::Memory { bytes } => write!(f, "{} MiB of memory", bytes >> 20),
+        }
+    }
 }
 
 impl Need {

@@ -18,3 +18,4 @@ pub mod plan;
 pub mod report;
 pub mod request;
 pub mod target;
+pub mod yaml;

@@ -1,1 +1,25 @@
 //! Turns finished trees into outputs: disks, filesystems, archives.
+//!
+//! Disks are written without loop devices wherever the filesystem allows it.
+
+pub mod archive;
+pub mod bootloader;
+pub mod convert;
+pub mod disk;
+mod ext;
+mod ext_inodes;
+mod fat;
+pub mod filesystem;
+mod gzip;
+pub mod host;
+pub mod identity;
+pub mod kernel;
+pub mod loop_device;
+mod mbr;
+pub mod oci;
+pub mod outputs;
+pub mod publish;
+pub mod sparse;
+pub mod split;
+mod swap;
+pub mod table;

@@ -2,12 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::pipe;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 
 use crate::report::Reporter;
+
+use super::stream;
 
 /// Lines of output that a failure shows.
 const TAIL: usize = 20;
@@ -18,6 +22,7 @@ pub struct Cmd {
     argv: Vec<OsString>,
     env: BTreeMap<OsString, OsString>,
     dir: Option<PathBuf>,
+    stderr: Option<Arc<File>>,
 }
 
 /// How a program ended, with the last lines that it printed.
@@ -41,7 +46,7 @@ impl Cmd {
         }
         env.insert("LC_ALL".into(), "C.UTF-8".into());
         env.entry("HOME".into()).or_insert_with(|| "/root".into());
-        Self { argv: vec![program.as_ref().to_owned()], env, dir: None }
+        Self { argv: vec![program.as_ref().to_owned()], env, dir: None, stderr: None }
     }
 
     /// Adds an argument.
@@ -74,6 +79,12 @@ impl Cmd {
         self
     }
 
+    /// Sends stderr to a file instead of into the stream of output.
+    pub fn stderr_to(mut self, file: File) -> Self {
+        self.stderr = Some(Arc::new(file));
+        self
+    }
+
     /// The command line, quoted so that it can be pasted into a shell.
     pub fn line(&self) -> String {
         self.argv.iter().map(|a| quote(&a.to_string_lossy())).collect::<Vec<_>>().join(" ")
@@ -87,35 +98,38 @@ impl Cmd {
         expr.stdin_null().unchecked()
     }
 
-    /// Runs it, passes each line of stdout and stderr to `line` as it comes, and returns how it ended.
+    /// Runs it, passes each line of stdout and stderr to `line` as it comes, and returns how it ended. That is
+    /// when the program ends, not when its output does: a daemon that it started may hold that open.
     ///
     /// # Errors
     /// Only when the program cannot be started or its output not be read.
     pub fn stream(&self, mut line: impl FnMut(&str)) -> Result<Exit> {
         let mut tail = VecDeque::with_capacity(TAIL);
-        let handle =
-            self.expression().stderr_to_stdout().reader().with_context(|| format!("starting {}", self.line()))?;
-        let mut reader = BufReader::new(&handle);
-        let mut buffer = Vec::new();
-        loop {
-            buffer.clear();
-            let n = reader
-                .read_until(b'\n', &mut buffer)
-                .with_context(|| format!("reading the output of {}", self.line()))?;
-            if n == 0 {
-                break;
+        let (reader, writer) = pipe().context("making a pipe")?;
+        let mut expression = self.expression().stdout_file(writer.try_clone().context("making a pipe")?);
+        expression = match &self.stderr {
+            None => expression.stderr_file(writer),
+            Some(file) => {
+                drop(writer);
+                expression.stderr_file(file.try_clone().context("sharing an output file")?)
             }
-            let text = String::from_utf8_lossy(&buffer);
+        };
+        let handle = expression.start().with_context(|| format!("starting {}", self.line()))?;
+        // It holds our copies of the pipe's writing end.
+        drop(expression);
+        let ended = || Ok(handle.try_wait().with_context(|| format!("waiting for {}", self.line()))?.is_some());
+        stream::lines(reader, ended, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
             let text = text.trim_end_matches(['\n', '\r']);
             line(text);
             if tail.len() == TAIL {
                 tail.pop_front();
             }
             tail.push_back(text.to_owned());
-        }
-        let output = handle.try_wait().with_context(|| format!("waiting for {}", self.line()))?;
-        let status = output.map(|o| o.status);
-        Ok(Exit { code: status.map_or(-1, code_of), tail: tail.into() })
+            Ok(())
+        })?;
+        let output = handle.wait().with_context(|| format!("waiting for {}", self.line()))?;
+        Ok(Exit { code: code_of(output.status), tail: tail.into() })
     }
 
     /// Runs it with its output in the log.

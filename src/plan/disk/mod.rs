@@ -1,22 +1,80 @@
 //! The disk layout of a build, as data: disks, partitions, filesystems, mounts and fstab lines.
 //!
-//! Made from a block-device description (contract 5) by [`parse`]; written to an image by
-//! [`crate::assemble`].
+//! Made from a block-device description by [`parse`]; written to an image by [`crate::assemble`].
+//!
+//! A description is chosen ([`select`]), read as YAML, brought from the tree form to the graph form
+//! ([`graph`]), checked node by node (`nodes`), ordered ([`order`]) and made into a [`DiskLayout`]
+//! (`layout`). When the image's size is known ([`image_size`]), partitions get their places
+//! ([`place`]).
 
-use serde::Serialize;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::error::{Fault, Faults};
+use crate::yaml;
+
+pub mod fstab;
+pub mod gpt_types;
+pub mod graph;
+pub mod image_size;
+mod layout;
+mod nodes;
+pub mod order;
+pub mod place;
+pub mod select;
+pub mod size;
+pub mod symbols;
+#[cfg(test)]
+mod tests;
+
+/// The disk that becomes the image.
+pub const MAIN_DISK: &str = "image0";
+/// The filesystem that takes what the request says about the root filesystem.
+pub const ROOT_NODE: &str = "mkfs_root";
+
+/// What the request says about the root filesystem: goes to the `mkfs` node named `mkfs_root`,
+/// where that has no value of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RootFs {
+    /// Filesystem type (`FS_TYPE`).
+    pub fs_type: String,
+    /// Label (`ROOT_LABEL`); `None` means `img-rootfs` for xfs and `cloudimg-rootfs` for others.
+    pub label: Option<String>,
+    /// mkfs arguments.
+    pub options: Vec<String>,
+    /// Bytes per sector of every disk, whatever the description says (`DIB_BLOCK_SIZE`).
+    pub block_size: Option<u32>,
+}
+
+/// The layout that a description in YAML or JSON gives. `file` is what faults name; nothing is read
+/// from it. What is odd but harmless (a key that means nothing) goes to `warnings`.
+///
+/// # Errors
+/// All the mistakes that can be told apart, each with its place.
+pub fn parse(text: &str, file: &Path, root: &RootFs, warnings: &mut Vec<Fault>) -> Result<DiskLayout, Faults> {
+    let description = yaml::parse(text, file)?;
+    let entries = graph::flatten(&description)?;
+    let nodes = nodes::read(&entries, root, warnings)?;
+    order::sort(&nodes.vertices())?;
+    layout::build(nodes, &description.place, warnings)
+}
+
 /// Everything that the image consists of.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DiskLayout {
     /// The disks, in file order. The main one is called `image0`.
     pub disks: Vec<Disk>,
     /// The filesystems, in mount order (ascending string order of mount point; unmounted ones last).
     pub filesystems: Vec<Filesystem>,
+    /// The mount points as the description lists them, swap's `none` included
+    /// (`DIB_MOUNTPOINTS`).
+    pub mount_points: Vec<String>,
 }
 
 /// One disk: a raw file.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Disk {
     /// Node name; the raw file is `NAME.raw`.
     pub name: String,
@@ -29,7 +87,7 @@ pub struct Disk {
 }
 
 /// A partition table.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Table {
     /// MBR or GPT.
     pub kind: TableKind,
@@ -40,7 +98,7 @@ pub struct Table {
 }
 
 /// The kinds of partition table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableKind {
     /// DOS master boot record, logical partitions included.
@@ -50,7 +108,7 @@ pub enum TableKind {
 }
 
 /// One partition.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Partition {
     /// Node name and, on GPT, the partition's name.
     pub name: String,
@@ -67,7 +125,7 @@ pub struct Partition {
 }
 
 /// A partition's size as written.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Size {
     /// Bytes.
@@ -77,7 +135,7 @@ pub enum Size {
 }
 
 /// A partition's type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PartitionType {
     /// The MBR type byte.
@@ -87,7 +145,7 @@ pub enum PartitionType {
 }
 
 /// One filesystem (or swap area).
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Filesystem {
     /// Node name (`mkfs_root`).
     pub name: String,
@@ -108,7 +166,7 @@ pub struct Filesystem {
 }
 
 /// The changeable fields of an fstab line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fstab {
     /// Mount options.
     pub options: String,
@@ -119,7 +177,7 @@ pub struct Fstab {
 }
 
 /// Where a partition lies on its disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// First byte.
     pub start: u64,

@@ -1,0 +1,64 @@
+//! Packs `elements/` and `package-maps/` into one tar archive for the program to carry.
+//!
+//! The archive depends on names, contents, links and execute bits only: sorted, one time stamp, one
+//! owner, two modes. So the same sources give the same program.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tar::{Builder, EntryType, Header};
+
+/// The folders that are packed.
+const FOLDERS: [&str; 2] = ["elements", "package-maps"];
+
+/// The time of every entry: 2000-01-01. Tools that see the epoch itself take it for a mistake.
+const TIME: u64 = 946_684_800;
+
+fn main() -> io::Result<()> {
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("builtin.tar");
+    let mut archive = Builder::new(File::create(&out)?);
+    for folder in FOLDERS {
+        println!("cargo:rerun-if-changed={folder}");
+        add(&mut archive, Path::new(folder))?;
+    }
+    archive.into_inner()?;
+
+    let digest = Sha256::digest(fs::read(&out)?);
+    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    println!("cargo:rustc-env=BUILTIN_DIGEST={hex}");
+    println!("cargo:rerun-if-changed=build.rs");
+    Ok(())
+}
+
+/// Adds a path and all below it.
+fn add(archive: &mut Builder<File>, path: &Path) -> io::Result<()> {
+    let Ok(meta) = fs::symlink_metadata(path) else { return Ok(()) };
+    let mut header = Header::new_gnu();
+    header.set_mtime(TIME);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    if meta.is_dir() {
+        header.set_entry_type(EntryType::Directory);
+        header.set_mode(0o755);
+        archive.append_data(&mut header, path, io::empty())?;
+        let mut inner = fs::read_dir(path)?.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>()?;
+        inner.sort();
+        inner.iter().filter(|p| !p.ends_with("__pycache__")).try_for_each(|p| add(archive, p))
+    } else if meta.is_symlink() {
+        header.set_entry_type(EntryType::Symlink);
+        header.set_mode(0o777);
+        archive.append_link(&mut header, path, fs::read_link(path)?)
+    } else {
+        let mut bytes = Vec::new();
+        File::open(path)?.read_to_end(&mut bytes)?;
+        header.set_entry_type(EntryType::Regular);
+        header.set_mode(if meta.permissions().mode() & 0o111 == 0 { 0o644 } else { 0o755 });
+        header.set_size(bytes.len() as u64);
+        archive.append_data(&mut header, path, bytes.as_slice())
+    }
+}

@@ -1,0 +1,141 @@
+//! Assembles disks from a finished tree: table, filesystems, boot code. No loop device is used for ext and FAT.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use super::bootloader::{self, BootSpec};
+use super::filesystem::{self, Job};
+use super::identity::Identities;
+use super::split::View;
+use super::{sparse, table};
+use crate::error::on;
+use crate::plan::disk::{Disk, DiskLayout, Extent, Filesystem};
+use crate::report::Reporter;
+
+/// A disk with the places of its partitions, and the raw file that it becomes.
+#[derive(Debug, Clone)]
+pub struct PlacedDisk<'a> {
+    /// The disk.
+    pub disk: &'a Disk,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Partition numbers and places; empty for a disk without a table.
+    pub extents: &'a [(u32, Extent)],
+    /// The raw file; an old one is replaced.
+    pub raw: PathBuf,
+}
+
+/// Everything that makes the disks of a layout.
+#[derive(Debug, Clone)]
+pub struct Assembly<'a> {
+    /// The layout.
+    pub layout: &'a DiskLayout,
+    /// Its disks, placed.
+    pub disks: &'a [PlacedDisk<'a>],
+    /// The identifiers to write.
+    pub identities: &'a Identities,
+    /// No time stamp is later than this, in seconds.
+    pub epoch: Option<i64>,
+    /// An existing directory for mount points.
+    pub work: &'a Path,
+}
+
+impl<'a> Assembly<'a> {
+    /// Writes all disks from `tree`, which only reads it, except that directories for mount points are made if they
+    /// are missing. Must run in a private mount namespace.
+    ///
+    /// # Errors
+    /// [`filesystem::TooSmall`] when something does not fit; else whatever a tool or the kernel says.
+    pub fn assemble(&self, tree: &Path, boot: &BootSpec, reporter: &Reporter) -> Result<()> {
+        self.write_tables()?;
+        let points = self.mount_points();
+        for fs in &self.layout.filesystems {
+            reporter.info(format!("Making the filesystem {} ({})", fs.name, fs.kind));
+            let job = self.job(fs)?;
+            match fs.mount_point.as_deref().filter(|p| p.starts_with('/')) {
+                Some(point) => {
+                    let view = View::of(tree, point, &points, self.work)?;
+                    filesystem::fill(&job, Some(view.path()), reporter)?;
+                    view.close()?;
+                }
+                None => filesystem::fill(&job, None, reporter)?,
+            }
+        }
+        self.embed(tree, boot)
+    }
+
+    /// Makes the raw files with their partition tables.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write_tables(&self) -> Result<()> {
+        for placed in self.disks {
+            let disk = placed.disk;
+            let write = || {
+                sparse::create(&placed.raw, placed.size)?;
+                let identity = self.identities.disks.get(&disk.name);
+                let identity =
+                    identity.with_context(|| format!("no identifiers were made for the disk {}", disk.name))?;
+                table::write(&placed.raw, disk, placed.extents, identity)
+            };
+            write().map_err(|error| super::host::explain_full(error, &placed.raw))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the boot code to the first disk and makes sure that everything is on stable storage.
+    fn embed(&self, tree: &Path, boot: &BootSpec) -> Result<()> {
+        if let Some(first) = self.disks.first() {
+            bootloader::embed(boot, tree, &first.raw, first.disk, first.extents)?;
+        }
+        for placed in self.disks {
+            let raw = &placed.raw;
+            std::fs::File::open(raw).and_then(|f| f.sync_all()).with_context(|| on("syncing", raw))?;
+        }
+        Ok(())
+    }
+
+    /// The paths at which something is mounted.
+    pub fn mount_points(&self) -> Vec<&'a str> {
+        let points = self.layout.filesystems.iter().filter_map(|fs| fs.mount_point.as_deref());
+        points.filter(|p| p.starts_with('/')).collect()
+    }
+
+    /// The disk and the place on it of what is called `base`: a partition, or a disk without a table.
+    ///
+    /// # Errors
+    /// When there is no such thing.
+    pub fn place(&self, base: &str) -> Result<(&'a PlacedDisk<'a>, Option<u32>, Extent)> {
+        for placed in self.disks {
+            if placed.disk.name == base && placed.disk.table.is_none() {
+                return Ok((placed, None, Extent { start: 0, length: placed.size }));
+            }
+            let partitions = placed.disk.table.iter().flat_map(|t| &t.partitions);
+            if let Some(partition) = partitions.into_iter().find(|p| p.name == base) {
+                let extent = placed.extents.iter().find(|(n, _)| *n == partition.number);
+                let (number, extent) = extent.with_context(|| format!("partition {base} has no place"))?;
+                return Ok((placed, Some(*number), *extent));
+            }
+        }
+        bail!("there is no partition or disk {base}")
+    }
+
+    /// What making one of the filesystems takes.
+    ///
+    /// # Errors
+    /// When it has no place.
+    pub fn job(&'a self, fs: &'a Filesystem) -> Result<Job<'a>> {
+        let (placed, _, extent) =
+            self.place(&fs.base).with_context(|| format!("placing the filesystem {}", fs.name))?;
+        Ok(Job {
+            filesystem: fs,
+            uuid: self.identities.filesystem(fs),
+            image: &placed.raw,
+            extent,
+            sector_size: placed.disk.sector_size,
+            epoch: self.epoch,
+            work: self.work,
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! `image-create element`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Look at elements.
+#[derive(Debug, Args)]
+pub struct ElementArgs {
+    /// What to look at.
+    #[command(subcommand)]
+    pub what: ElementVerb,
+    /// Directory of elements, searched before ELEMENTS_PATH; repeatable
+    #[arg(long, value_name = "DIR", global = true)]
+    pub elements: Vec<PathBuf>,
+}
+
+/// What to look at.
+#[derive(Debug, Subcommand)]
+pub enum ElementVerb {
+    /// List the elements that can be named, with their first sentence
+    List,
+    /// Show one element: purpose, dependencies, hooks, packages, variables
+    Show {
+        /// The element
+        name: String,
+    },
+    /// Print the expanded names, one per line, in build order
+    Deps {
+        /// Elements, as a build would name them
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Architecture that decides on default elements
+        #[arg(short, long)]
+        arch: Option<String>,
+    },
+}

@@ -1,0 +1,62 @@
+//! The variables that the engine gives to every hook (contract 6.1), on top of what the caller exported.
+
+use crate::assemble::identity::Identities;
+use crate::plan::Plan;
+use crate::plan::variables;
+
+use super::environment::{Environment, host_path};
+use super::tools;
+use super::work_dir::Paths;
+
+/// The environment of host hooks before environment.d.
+pub fn initial(plan: &Plan, paths: &Paths, identities: &Identities) -> Environment {
+    let caller = &plan.request.surroundings.variables;
+    let mut env: Environment = caller.iter().map(|(k, v)| (k.into(), v.into())).collect();
+    // The contract's own dump, made before anything is added.
+    let dump: String = caller
+        .iter()
+        .filter(|(name, _)| name.starts_with("DIB_"))
+        .map(|(name, value)| format!("declare -x {name}={}\n", super::command::quote(value)))
+        .collect();
+    let mut set = |name: &str, value: &str| {
+        env.insert(name.into(), value.into());
+    };
+    set("DIB_ENV", dump.trim_end());
+    set("DIB_ARGS", &plan.request.surroundings.arguments);
+    variables::decided(&plan.request, &plan.layout, plan.attaches()).iter().for_each(|(name, value)| set(name, value));
+    element_variables(plan, &mut set);
+    identity_variables(plan, identities, &mut set);
+    for (name, path) in [
+        ("TMP_BUILD_DIR", &paths.build),
+        ("TMP_IMAGE_DIR", &paths.image),
+        ("TMP_HOOKS_PATH", &paths.hooks),
+        ("TMP_MOUNT_PATH", &paths.tree),
+    ] {
+        env.insert(name.into(), path.into());
+    }
+    let path = caller.get("PATH").map(String::as_str);
+    env.insert("PATH".into(), host_path(path, &tools::bin(&paths.hooks)));
+    env
+}
+
+/// Names and places of elements, in the forms that `element-info --env` gives (contract 1.5).
+fn element_variables(plan: &Plan, set: &mut impl FnMut(&str, &str)) {
+    let elements = &plan.resolution.elements;
+    let names: Vec<&str> = elements.iter().map(|e| e.name.as_str()).collect();
+    let mut sorted: Vec<_> = elements.iter().map(|e| (e.name.as_str(), e.dir.display().to_string())).collect();
+    sorted.sort();
+    let yaml: String = sorted.iter().map(|(name, dir)| format!("{name}: {dir}\n")).collect();
+    let array: String = elements.iter().map(|e| format!("[{}]={} ", e.name, e.dir.display())).collect();
+    set("IMAGE_ELEMENT", &names.join(" "));
+    set("IMAGE_ELEMENT_YAML", &yaml);
+    // How bash hands an exported function to its children.
+    set("BASH_FUNC_get_image_element_array%%", &format!("() {{ echo \"{array}\"\n}}"));
+    let path: Vec<_> = plan.elements_path.iter().map(|p| p.display().to_string()).collect();
+    set("ELEMENTS_PATH", &path.join(":"));
+}
+
+fn identity_variables(plan: &Plan, identities: &Identities, set: &mut impl FnMut(&str, &str)) {
+    for (name, fs) in [("IMAGE_ROOT_UUID", plan.layout.root()), ("IMAGE_BOOT_UUID", plan.layout.boot())] {
+        set(name, &fs.map(|fs| identities.filesystem_text(fs)).unwrap_or_default());
+    }
+}
