@@ -33,8 +33,8 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Build(args) => cmd::build::run(&args),
         Verb::Plan(args) => cmd::plan::run(&args),
         Verb::Element(args) => cmd::element::run(&args),
-        Verb::Boot(args) => cmd::boot::run(*args, &Reporter::plain()).map(|()| 0),
-        Verb::Doctor(args) => cmd::doctor::run(&args, vec![], &Reporter::plain()).map(|()| 0),
+        Verb::Boot(args) => cmd::boot::run(&args, &Reporter::plain()),
+        Verb::Doctor(args) => cmd::doctor::run(&args),
         Verb::Completions { shell } => cmd::shell::completions(shell),
         Verb::Man => cmd::shell::man(),
     }
