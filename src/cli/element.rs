@@ -13,6 +13,9 @@ pub struct ElementArgs {
     /// Directory of elements, searched before ELEMENTS_PATH; repeatable
     #[arg(long, value_name = "DIR", global = true)]
     pub elements: Vec<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true)]
+    pub json: bool,
 }
 
 /// What to look at.

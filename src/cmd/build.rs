@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::assemble::host as destination;
+use crate::assemble::{host as destination, outputs};
 use crate::cli::build::BuildArgs;
 use crate::error::{Faults, HostNotReady, on};
 use crate::exec::executor::Executor;
@@ -59,15 +59,13 @@ fn check_host(plan: &Plan) -> Result<()> {
         let hint = "run it as root (sudo image-create ...); `image-create plan` needs no privilege";
         return Err(HostNotReady::new("building needs root: mounts, namespaces and files of other owners", hint).into());
     }
-    for output in &plan.outputs {
-        destination::check_destination(&plan.request.absolute(&output.path))?;
-    }
     let lacks: Vec<_> = crate::host::check(&plan.needs).into_iter().filter(|l| !l.optional).collect();
     if !lacks.is_empty() {
         let messages: Vec<_> = lacks.iter().map(|l| l.message.as_str()).collect();
         let hints: Vec<_> = lacks.iter().map(|l| l.hint.as_str()).collect();
         return Err(HostNotReady::new(messages.join("; "), hints.join("; ")).into());
     }
+    outputs::check(&plan.outputs, &plan.output_options)?;
     if let Some(log) = &plan.request.run.logfile {
         destination::check_destination(log)?;
     }

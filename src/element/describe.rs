@@ -5,7 +5,6 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use petgraph::visit::EdgeRef;
 use regex::Regex;
 use serde::Serialize;
 
@@ -199,30 +198,6 @@ pub fn deps_text(resolution: &Resolution) -> String {
     resolution.names().map(|name| format!("{name}\n")).collect()
 }
 
-/// The dependency graph in the language of Graphviz. Edges go from an element to what it needs; the
-/// label is the virtual name by which it does.
-pub fn dot(resolution: &Resolution) -> String {
-    let mut text = String::from("digraph elements {\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n");
-    for element in &resolution.elements {
-        let style = if element.requested { " [style=bold]" } else { "" };
-        let _ok = writeln!(text, "  {}{style};", dot_quoted(&element.name));
-    }
-    let graph = &resolution.graph;
-    let mut edges: Vec<_> = graph.edge_references().collect();
-    edges.sort_by_key(|e| (e.source(), e.target(), e.id()));
-    for edge in edges {
-        let label = edge.weight().virtual_name.as_ref();
-        let label = label.map(|name| format!(" [label={}]", dot_quoted(name))).unwrap_or_default();
-        let (from, to) = (dot_quoted(&graph[edge.source()]), dot_quoted(&graph[edge.target()]));
-        let _ok = writeln!(text, "  {from} -> {to}{label};");
-    }
-    text + "}\n"
-}
-
-fn dot_quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
 fn names(read: Result<Vec<Named>, Fault>, faults: &mut Vec<Fault>) -> Vec<String> {
     match read {
         Ok(names) => names.into_iter().map(|n| n.name).collect(),
@@ -347,19 +322,12 @@ install.d
     }
 
     #[test]
-    fn deps_and_graph_are_in_order() {
+    fn deps_are_in_order() {
         let elements = elements();
         let (catalog, _) = ElementCatalog::load(&[elements.path()], None).unwrap();
         let request = Request { implicit: vec![], ..Request::build(&["vm", "mbr"], "amd64") };
         let resolution = resolve(&catalog, &request).unwrap();
         assert_eq!(deps_text(&resolution), "mbr\nvm\n");
         assert_eq!(deps(&resolution)[0].required_by, ["vm"]);
-        let text = dot(&resolution);
-        assert!(
-            text.ends_with(
-                "  \"mbr\" [style=bold];\n  \"vm\" [style=bold];\n  \"vm\" -> \"mbr\" [label=\"disk\"];\n}\n"
-            ),
-            "{text}"
-        );
     }
 }

@@ -112,3 +112,6 @@ pub(crate) mod fixture {
         }
     }
 }
+
+#[cfg(test)]
+mod builtin_tests;

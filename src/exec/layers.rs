@@ -84,7 +84,7 @@ impl LayerStack {
     /// # Errors
     /// When the tree cannot be put together again.
     pub fn close_layer(&mut self, made_by: &str) -> Result<()> {
-        let stash = Stash::take(&self.tree, &self.dir.join("stash"))?;
+        let stash = Stash::take(&self.tree, &self.dir.join(format!("stash{}", self.made)))?;
         let free = self.mount.as_ref().is_none_or(|m| umount2(m.target(), MntFlags::empty()).is_ok());
         if free {
             // It is undone already; its guard must not undo what comes to its place.

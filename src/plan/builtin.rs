@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::unistd::geteuid;
 use tar::{Archive, Entry, EntryType};
 use walkdir::WalkDir;
 
@@ -67,7 +68,7 @@ pub fn locate(exe: Option<&Path>, base: &Path) -> Result<Builtin> {
 }
 
 /// Unpacks the program's own copy below `base`, a cache directory, and returns the directory that
-/// holds the two folders. Its name has the copy's digest, so versions do not meet. What is there
+/// holds the two folders. Its name has the copy's digest and the user's number, so versions and users do not meet. What is there
 /// already is used if nothing in it was changed, and replaced otherwise.
 ///
 /// # Errors
@@ -77,7 +78,8 @@ pub fn unpack(base: &Path) -> Result<PathBuf> {
 }
 
 fn unpack_archive(archive: &[u8], digest: &str, base: &Path) -> Result<PathBuf> {
-    let name = format!("builtin-{}", &digest[..16]);
+    // A directory for each user: root is not to run what an ordinary user could have changed.
+    let name = format!("builtin-{}-{}", &digest[..16], geteuid());
     let dir = base.join(&name);
     if is_whole(archive, &dir)? {
         return Ok(dir);
@@ -109,8 +111,7 @@ fn unpack_archive(archive: &[u8], digest: &str, base: &Path) -> Result<PathBuf> 
 fn is_whole(archive: &[u8], dir: &Path) -> Result<bool> {
     let Ok(meta) = fs::symlink_metadata(dir) else { return Ok(false) };
     ensure!(meta.is_dir(), "{} is not a directory", dir.display());
-    let ours = [0, nix::unistd::geteuid().as_raw()].contains(&meta.uid());
-    if !ours || meta.mode() & 0o022 != 0 {
+    if meta.uid() != geteuid().as_raw() || meta.mode() & 0o022 != 0 {
         bail!("not using {}: it belongs to somebody else or others may write to it", dir.display());
     }
     let mut expected = BTreeMap::new();
@@ -194,7 +195,7 @@ mod tests {
     fn execute_bits_and_links_survive_and_the_second_time_nothing_is_written() {
         let base = tempfile::tempdir().unwrap();
         let dir = unpack_archive(&archive(), DIGEST, &base.path().join("new")).unwrap();
-        assert!(dir.ends_with("builtin-0123456789abcdef"));
+        assert!(dir.ends_with(format!("builtin-0123456789abcdef-{}", geteuid())));
         let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().mode() & 0o777;
         assert_eq!((mode("elements/x/10-run"), mode("elements/x/data")), (0o755, 0o644));
         assert_eq!(fs::read_link(dir.join("elements/x/link")).unwrap(), Path::new("data"));
