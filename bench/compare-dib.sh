@@ -40,6 +40,7 @@ mirror_of() {
         | awk -v suite="$1" '$1 == "Packages" && $2 == suite { print $3; exit }'
 }
 
+# shellcheck source=/dev/null
 release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 export DIB_RELEASE=${DIB_RELEASE:-$release}
 [ -n "$DIB_RELEASE" ] || die "this host has no release name; set DIB_RELEASE"
@@ -103,11 +104,12 @@ timed() {
     local name=$1 work=$scratch/$1 log=$keep/$1.log start end status=0
     shift
     rm -rf "$work"
-    mkdir -p "$work/home" "$work/tmp" "$work/out"
+    mkdir -p "$work/home" "$work/out"
     sync
     start=$EPOCHREALTIME
-    # A mount namespace of its own: whatever a failed build leaves mounted goes with it.
-    (cd "$work/out" && env HOME="$work/home" TMPDIR="$work/tmp" DIB_IMAGE_CACHE="$work/cache" \
+    # A mount namespace of its own: whatever a failed build leaves mounted goes with it. No TMPDIR: the peer lets it
+    # through to the chroot, where there is no such directory.
+    (cd "$work/out" && env -u TMPDIR HOME="$work/home" DIB_IMAGE_CACHE="$work/cache" \
         unshare --mount --propagation private "$@") >"$log" 2>&1 </dev/null || status=$?
     end=$EPOCHREALTIME
     if [ "$status" -ne 0 ]; then

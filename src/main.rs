@@ -34,7 +34,7 @@ fn run(cli: Cli) -> anyhow::Result<u8> {
         Verb::Plan(args) => cmd::plan::run(&args),
         Verb::Element(args) => cmd::element::run(&args),
         Verb::Boot(args) => cmd::boot::run(&args, &Reporter::plain()),
-        Verb::Doctor(args) => cmd::doctor::run(&args, cmd::plan::needs(&args)?),
+        Verb::Doctor(args) => cmd::doctor::run(&args),
         Verb::Completions { shell } => cmd::shell::completions(shell),
         Verb::Man => cmd::shell::man(),
     }

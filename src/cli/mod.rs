@@ -37,7 +37,7 @@ pub enum Verb {
     /// Boot an image under QEMU, by hand or to see what its console says
     Boot(Box<boot::BootArgs>),
     /// Tell what this host lacks, and how to get it
-    Doctor(doctor::DoctorArgs),
+    Doctor(Box<doctor::DoctorArgs>),
     /// Print the completions of a shell
     Completions {
         /// The shell

@@ -2,30 +2,35 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::boot::QEMU;
 use crate::cli::doctor::DoctorArgs;
 use crate::error::HostNotReady;
 use crate::host::{self, Need, What};
+use crate::plan::Plan;
 use crate::report::Reporter;
+use crate::request::{BuildRequest, Surroundings};
 
 /// Free space that a build of a small system takes: its tree, its packages and its images.
 const WORK_SPACE: u64 = 6 << 30;
 /// Memory with which work directories are kept in memory.
 const TMPFS_MEMORY: u64 = 4 << 30;
 
-/// Compares this host with what `args` ask for and with `planned`, the needs of the elements' plan.
+/// Compares this host with what `args` ask for.
 ///
 /// # Errors
-/// [`HostNotReady`] when something that is needed is missing.
-pub fn run(args: &DoctorArgs, planned: Vec<Need>) -> Result<u8> {
+/// [`HostNotReady`] when something that is needed is missing; what is wrong with the request, as a build would tell it.
+pub fn run(args: &DoctorArgs) -> Result<u8> {
     let mut needs = build_needs();
-    needs.extend(planned);
-    needs.extend(args.formats.iter().filter_map(|format| format_need(format)));
     needs.extend(boot_needs().into_iter().map(|need| if args.boot { need } else { need.optional() }));
-    if args.elements.is_empty() {
+    if args.build.elements.is_empty() {
+        let formats = args.build.types.as_deref().unwrap_or_default();
+        needs.extend(formats.split(',').filter_map(format_need));
         needs.extend(common_wishes());
+    } else {
+        let surroundings = Surroundings::read().context("reading the working directory")?;
+        needs.extend(Plan::new(BuildRequest::new(&args.build, surroundings)?)?.needs);
     }
     let lacks = host::check(&needs);
     for lack in &lacks {

@@ -2,9 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::cli::build::{BuildArgs, PlanArgs, PlanFormat};
-use crate::cli::doctor::DoctorArgs;
-use crate::host::Need;
+use crate::cli::build::{PlanArgs, PlanFormat};
 use crate::plan::Plan;
 use crate::report::Reporter;
 use crate::request::{BuildRequest, Surroundings};
@@ -23,18 +21,4 @@ pub fn run(args: &PlanArgs) -> Result<u8> {
     };
     Reporter::result(text.trim_end());
     Ok(0)
-}
-
-/// What building these elements needs of the host; nothing if no element is named.
-///
-/// # Errors
-/// All mistakes in the request and its elements.
-pub fn needs(args: &DoctorArgs) -> Result<Vec<Need>> {
-    if args.elements.is_empty() {
-        return Ok(vec![]);
-    }
-    let surroundings = Surroundings::read().context("reading the working directory")?;
-    let types = (!args.formats.is_empty()).then(|| args.formats.join(","));
-    let build = BuildArgs { elements: args.elements.clone(), types, ..Default::default() };
-    Ok(Plan::new(BuildRequest::new(&build, surroundings)?)?.needs)
 }

@@ -1,0 +1,68 @@
+//! Boot tier, second part: Debian as users get it, for each disk layout and firmware.
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
+use image_create::report::Reporter;
+use support::{images, skip, skip_without, skip_without_root};
+
+/// How long a Debian takes to its login prompt, on a machine that does other things as well.
+const LIMIT: Duration = Duration::from_secs(400);
+
+/// Boots the image of `layout` to a login prompt and checks what the probe inside says.
+fn boots(layout: &'static str, uefi: bool) {
+    if skip_without_root() || skip_without(&[QEMU, "qemu-img", "mmdebstrap"]) {
+        return;
+    }
+    let firmware = Ovmf::find(Path::new("/"));
+    if uefi && skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) {
+        return;
+    }
+    let mut machine = Machine::from_image(Medium::detect(&images::debian(layout).image()).unwrap());
+    machine.accel = AccelChoice::Tcg;
+    machine.uefi = firmware.filter(|_| uefi);
+    let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
+    guest.expect(&pattern("^boot-probe: done$").unwrap(), LIMIT).unwrap();
+    // The prompt may stand before the probe's lines or behind them.
+    let prompt = pattern("login: ?$").unwrap();
+    if !prompt.is_match(&guest.transcript()) {
+        guest.expect(&prompt, LIMIT).unwrap();
+    }
+    let said = guest.transcript();
+    for line in [
+        "boot-probe: state=running",
+        "boot-probe: failed=",
+        if uefi { "boot-probe: firmware=efi" } else { "boot-probe: firmware=bios" },
+        "boot-probe: fstab=good",
+        "boot-probe: left=",
+        "boot-probe: python=none",
+        "boot-probe: machine-id=1",
+    ] {
+        assert!(said.lines().any(|l| l.trim_end() == line), "no line '{line}' on the console:\n{said}");
+    }
+    assert!(said.contains("boot-probe: root=ext4"), "{said}");
+    guest.close().unwrap();
+}
+
+#[test]
+fn mbr_boots_with_a_bios() {
+    boots("block-device-mbr", false);
+}
+
+#[test]
+fn gpt_boots_with_a_bios() {
+    boots("block-device-gpt", false);
+}
+
+#[test]
+fn efi_boots_with_uefi() {
+    boots("block-device-efi", true);
+}
+
+#[test]
+fn efi_boots_with_a_bios_as_well() {
+    boots("block-device-efi", false);
+}
