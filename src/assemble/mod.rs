@@ -9,6 +9,8 @@ pub mod disk;
 mod ext;
 mod ext_inodes;
 mod fat;
+mod fat_entry;
+mod fat_geometry;
 pub mod filesystem;
 mod gzip;
 pub mod host;
