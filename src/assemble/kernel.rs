@@ -89,7 +89,10 @@ pub fn copy(source: &Path, target: &Path, reporter: &Reporter) -> Result<()> {
 }
 
 /// Writes everything out to the filesystem mounted at `path`: unmounting would not tell of a failure.
-fn sync(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// When something cannot be written.
+pub fn sync(path: &Path) -> Result<()> {
     let dir = File::open(path).with_context(|| on("opening", path))?;
     // SAFETY: the file is open.
     Errno::result(unsafe { libc::syncfs(dir.as_raw_fd()) }).map(drop).with_context(|| on("writing out", path))

@@ -3,6 +3,7 @@
 //! Disks are written without loop devices wherever the filesystem allows it.
 
 pub mod archive;
+pub mod attach;
 pub mod bootloader;
 pub mod convert;
 pub mod disk;
