@@ -70,13 +70,11 @@ impl Identities {
     /// As [`Identities::filesystem`].
     pub fn filesystem_text(&self, fs: &Filesystem) -> String {
         let uuid = self.filesystem(fs);
-        match fs.kind.as_str() {
-            "vfat" | "fat" | "msdos" => {
-                let id = volume_id(uuid);
-                format!("{:04X}-{:04X}", id >> 16, id & 0xffff)
-            }
-            _ => uuid.to_string(),
+        if super::filesystem::is_fat(&fs.kind) {
+            let id = volume_id(uuid);
+            return format!("{:04X}-{:04X}", id >> 16, id & 0xffff);
         }
+        uuid.to_string()
     }
 }
 
