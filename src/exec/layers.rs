@@ -68,7 +68,8 @@ impl LayerStack {
         let meta = fs::metadata(&below).with_context(|| on("looking at", &below))?;
         fs::set_permissions(&files, meta.permissions()).with_context(|| on("setting the mode of", &files))?;
         let lower = self.closed.iter().rev().map(|l| l.dir.clone()).chain([self.dir.join("base")]).collect();
-        let overlay = Overlay { lower, upper: Some((files, work)), options: vec!["redirect_dir=on".into(), "volatile".into()] };
+        let overlay =
+            Overlay { lower, upper: Some((files, work)), options: vec!["redirect_dir=on".into(), "volatile".into()] };
         // Without `volatile` (kernels before 5.10) it only takes longer.
         let mounted = Mount::overlay(&overlay, &self.tree).or_else(|_| {
             let plain = Overlay { options: vec![], ..overlay.clone() };
@@ -93,6 +94,18 @@ impl LayerStack {
             self.open()?;
         }
         stash.put_back()
+    }
+
+    /// Shows the tree at another place instead; what is mounted in it goes along.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn move_to(&mut self, tree: &Path) -> Result<()> {
+        if let Some(mount) = &mut self.mount {
+            mount.move_to(tree)?;
+        }
+        self.tree = tree.to_owned();
+        Ok(())
     }
 
     /// Unmounts the tree.
