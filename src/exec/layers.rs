@@ -89,7 +89,9 @@ impl LayerStack {
         let free = self.mount.as_ref().is_none_or(|m| umount2(m.target(), MntFlags::empty()).is_ok());
         if free {
             // It is undone already; its guard must not undo what comes to its place.
-            self.mount.take().map(std::mem::forget);
+            if let Some(mount) = self.mount.take() {
+                std::mem::forget(mount);
+            }
             self.closed.push(Layer { made_by: made_by.to_owned(), dir: self.open_dir().join("files") });
             self.open()?;
         }
