@@ -28,6 +28,8 @@ fn tar_arguments(epoch: Option<i64>, sparse: bool) -> Vec<String> {
         "--xattrs",
         "--xattrs-include=*",
         "--acls",
+        // Else a colon in a file name means a file on another machine.
+        "--force-local",
     ]
     .map(str::to_owned)
     .into();
@@ -76,23 +78,25 @@ pub fn aci(tree: &Path, target: &Path, options: &OutputOptions, work: &Path, rep
 pub fn tgz(tree: &Path, target: &Path, options: &OutputOptions) -> Result<()> {
     let mut stream = TarStream::start(tree, options.epoch, true)?;
     let mut file = File::create(target).with_context(|| on("making", target))?;
-    match &options.gzip {
+    match options.gzip.split_first() {
         None => gzip::compress(&mut stream, &mut file, 9).with_context(|| on("writing", target))?,
-        Some(program) => {
-            let line = || format!("running {} -9", program.display());
-            let mut child =
-                Command::new(program).arg("-9").stdin(Stdio::piped()).stdout(file).spawn().with_context(line)?;
-            let mut input = child.stdin.take().context("the compressor has no input")?;
-            let copied = std::io::copy(&mut stream, &mut input).and_then(|_| input.flush());
-            drop(input);
-            let status = child.wait().with_context(line)?;
-            if !status.success() {
-                bail!("{} -9 ended with status {}", program.display(), code_of(status));
-            }
-            copied.with_context(line)?;
-        }
+        Some((program, args)) => pipe(&mut stream, Command::new(program).args(args).arg("-9"), file)?,
     }
     stream.finish()
+}
+
+/// Sends `input` through a program into `output`.
+fn pipe(input: &mut impl Read, program: &mut Command, output: File) -> Result<()> {
+    let line = format!("running {}", program.get_program().to_string_lossy());
+    let mut child = program.stdin(Stdio::piped()).stdout(output).spawn().with_context(|| line.clone())?;
+    let mut stdin = child.stdin.take().context("a piped program has an input")?;
+    let copied = std::io::copy(input, &mut stdin).and_then(|_| stdin.flush());
+    drop(stdin);
+    let status = child.wait().with_context(|| line.clone())?;
+    if !status.success() {
+        bail!("{line}: it ended with status {}", code_of(status));
+    }
+    copied.context(line)
 }
 
 /// Writes the tree as a squashfs.

@@ -182,3 +182,23 @@ fn read(tree: &Path, path: &str, max: u64) -> Result<Vec<u8>> {
     ensure!(bytes.len() as u64 <= max, "{path} is longer than {max} bytes: no boot image of GRUB");
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_specification_is_read_as_elements_write_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("image-boot.json");
+        assert_eq!(BootSpec::read(&file).unwrap(), BootSpec::default());
+        std::fs::write(&file, r#"{"bios": {"boot_image": "/b", "core_image": "/c"}}"#).unwrap();
+        let bios = BiosBoot { boot_image: "/b".into(), core_image: "/c".into() };
+        assert_eq!(BootSpec::read(&file).unwrap().bios, Some(bios));
+        std::fs::write(&file, "{}").unwrap();
+        assert_eq!(BootSpec::read(&file).unwrap().bios, None);
+        std::fs::write(&file, r#"{"bios": {"boot": "/b"}}"#).unwrap();
+        let error = format!("{:#}", BootSpec::read(&file).unwrap_err());
+        assert!(error.contains("image-boot.json") && error.contains("unknown field `boot`"), "{error}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Converts the raw disk to the formats of qemu-img.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -32,7 +32,12 @@ pub fn convert(raw: &Path, target: &Path, format: Format, options: &OutputOption
     for option in option_list(format, options, given, &known) {
         cmd = cmd.args(["-o", &option]);
     }
-    cmd.arg(raw).arg(target).run(reporter)
+    cmd.arg(plain(raw)).arg(plain(target)).run(reporter)
+}
+
+/// A path that qemu-img takes for one: it reads `a:b` as protocol and file unless a slash comes first.
+fn plain(path: &Path) -> PathBuf {
+    if path.is_absolute() { path.to_owned() } else { Path::new(".").join(path) }
 }
 
 /// Checks that each option of `--qemu-img-options` is known to one of the formats. A mixed list is fine: each format

@@ -9,8 +9,9 @@ use super::filesystem::{self, Job};
 use super::identity::Identities;
 use super::split::View;
 use super::{sparse, table};
-use crate::error::on;
+use crate::error::{Fault, Faults, on};
 use crate::plan::disk::{Disk, DiskLayout, Extent, Filesystem};
+use crate::plan::output::{FILESYSTEMS, Tool};
 use crate::report::Reporter;
 
 /// A disk with the places of its partitions, and the raw file that it becomes.
@@ -24,6 +25,21 @@ pub struct PlacedDisk<'a> {
     pub extents: &'a [(u32, Extent)],
     /// The raw file; an old one is replaced.
     pub raw: PathBuf,
+}
+
+/// Checks, before a build, that the filesystems of a layout can be made on this host.
+///
+/// # Errors
+/// [`Faults`] for types that cannot be made; [`crate::error::HostNotReady`] for the first missing tool.
+pub fn check(layout: &DiskLayout) -> Result<()> {
+    let unknown = layout.filesystems.iter().filter(|fs| !FILESYSTEMS.contains(&fs.kind.as_str()));
+    let faults = unknown.map(|fs| {
+        Fault::new(format!("{}: no way is known to make a filesystem of type '{}'", fs.name, fs.kind))
+            .hint(format!("known types: {}", FILESYSTEMS.join(", ")))
+    });
+    Faults::or(faults.collect(), ())?;
+    let mut tools = layout.filesystems.iter().flat_map(|fs| Tool::for_filesystem(&fs.kind));
+    tools.try_for_each(|tool| super::host::find(*tool).map(drop))
 }
 
 /// Everything that makes the disks of a layout.

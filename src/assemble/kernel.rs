@@ -15,7 +15,7 @@ use nix::mount::MsFlags;
 use super::filesystem::{Job, TooSmall};
 use super::host;
 use super::loop_device::LoopDevice;
-use crate::error::on;
+use crate::error::{HostNotReady, on};
 use crate::exec::command::Cmd;
 use crate::exec::mount::Mount;
 use crate::plan::output::Tool;
@@ -30,7 +30,16 @@ pub fn fill(job: &Job, source: Option<&Path>, reporter: &Reporter) -> Result<()>
     make(job, device.path(), reporter)?;
     let Some(source) = source else { return device.close() };
     let place = MountPoint::create(job.work, &job.filesystem.name)?;
-    let mount = Mount::device(device.path(), &place.0, &job.filesystem.kind, MsFlags::empty(), "")?;
+    let kind = &job.filesystem.kind;
+    let mount = Mount::device(device.path(), &place.0, kind, MsFlags::empty(), "");
+    let mount = mount.map_err(|error| match error.downcast_ref::<Errno>() {
+        Some(Errno::ENODEV) => HostNotReady::new(
+            format!("this host's kernel cannot mount {kind}"),
+            format!("load its module (modprobe {kind}), or choose ext4"),
+        )
+        .into(),
+        _ => error,
+    })?;
     let filled = copy(source, mount.target(), reporter).and_then(|()| sync(mount.target()));
     filled.map_err(|error| {
         // Behind a loop device a full host disk shows as EIO or ENOSPC, and only when data is written back.

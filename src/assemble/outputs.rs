@@ -1,6 +1,7 @@
 //! Writes all outputs of a build, side by side where the processors allow it; none appears before all are done.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -57,8 +58,11 @@ pub fn write(outputs: &[OutputPlan], options: &OutputOptions, sources: Sources, 
             let raw =
                 sources.raw.with_context(|| format!("there is no disk to write {} from", output.path.display()))?;
             let partial = Partial::beside(&output.path)?;
-            std::fs::rename(raw, partial.path())
-                .with_context(|| format!("moving {} to {}", raw.display(), partial.path().display()))?;
+            match std::fs::rename(raw, partial.path()) {
+                // The same filesystem, but mounted twice.
+                Err(err) if err.kind() == ErrorKind::CrossesDevices => sparse::copy(raw, partial.path())?,
+                moved => moved.with_context(|| format!("moving {} to {}", raw.display(), partial.path().display()))?,
+            }
             *slot = Made::Done(Finished::with_sums(output, partial, std::mem::take(sums))?);
         }
     }

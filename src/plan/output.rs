@@ -270,8 +270,9 @@ pub struct OutputOptions {
     pub compression: Compression,
     /// `k=v,…` for qemu-img's `-o` (`--qemu-img-options`); each format gets those options that it knows.
     pub qemu_img_options: Option<String>,
-    /// Program that compresses a tgz, run with `-9` (`DIB_GZIP_BIN`); the built-in compressor without it.
-    pub gzip: Option<PathBuf>,
+    /// Program, with its arguments, that compresses a tgz and is given `-9` too (`DIB_GZIP_BIN`); empty for the
+    /// built-in compressor.
+    pub gzip: Vec<String>,
     /// `repo:tag` of a container image.
     pub docker_target: Option<String>,
     /// The manifest that goes into an aci.

@@ -342,3 +342,11 @@ fn boot_code_without_a_place_is_refused() {
     let huge = error(&Sample::full(512, "ext4", 60), 2_000_000);
     assert!(huge.contains("no boot image of GRUB"), "{huge}");
 }
+
+#[test]
+fn filesystems_that_cannot_be_made_are_found_before_the_build() {
+    let layout = |kind| Sample::full(512, kind, 60).layout;
+    image_create::assemble::disk::check(&layout("btrfs")).unwrap();
+    let error = image_create::assemble::disk::check(&layout("zfs")).unwrap_err();
+    assert!(render(&error).contains("no way is known to make a filesystem of type 'zfs'"), "{}", render(&error));
+}

@@ -146,11 +146,11 @@ fn the_same_tree_gives_the_same_archives() {
 fn an_own_gzip_program_is_used() {
     privately(|dir| {
         let script = dir.join("mygzip");
-        let body = format!("#!/bin/sh\necho \"$@\" > {}/args\nexec gzip \"$@\"\n", dir.display());
+        let body = format!("#!/bin/sh\nprintf '%s ' \"$@\" > {}/args\nexec gzip \"$@\"\n", dir.display());
         fs::write(&script, body).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
-        write(dir, "tgz", &OutputOptions { gzip: Some(script.clone()), ..options() });
-        assert_eq!(fs::read_to_string(dir.join("args")).unwrap(), "-9\n");
+        write(dir, "tgz", &OutputOptions { gzip: vec![text(&script).to_owned(), "-n".to_owned()], ..options() });
+        assert_eq!(fs::read_to_string(dir.join("args")).unwrap(), "-n -9 ");
         run("gzip", &["-t", text(&dir.join("out/image.tgz"))]);
     });
 }

@@ -133,7 +133,7 @@ pub fn describe(tree: &Path, hide: &[&str]) -> Vec<Described> {
         let entry = entry.unwrap();
         let name = entry.path().strip_prefix(tree).unwrap().to_str().unwrap().to_owned();
         let hidden = |h: &&str| name.strip_prefix(*h).is_some_and(|rest| rest.starts_with('/'));
-        if hide.iter().any(|h| hidden(h)) || name == "lost+found" {
+        if hide.iter().any(hidden) || name == "lost+found" {
             continue;
         }
         let meta = entry.path().symlink_metadata().unwrap();
