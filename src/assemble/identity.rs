@@ -120,6 +120,7 @@ mod tests {
         DiskLayout {
             disks: vec![disk],
             filesystems: vec![fs("mkfs_root", "ext4", None), fs("efi", "vfat", Some(given))],
+            mount_points: vec![],
         }
     }
 
