@@ -16,7 +16,8 @@ use crate::plan::output::{OutputOptions, Tool};
 use crate::report::Reporter;
 
 /// The arguments of GNU tar that make the same archive of the same tree, whatever the order of its directories.
-fn tar_arguments(epoch: Option<i64>) -> Vec<String> {
+/// With `sparse`, holes are stored as such, which not every reader understands.
+fn tar_arguments(epoch: Option<i64>, sparse: bool) -> Vec<String> {
     let mut args: Vec<String> = [
         "--create",
         "--format=pax",
@@ -32,6 +33,9 @@ fn tar_arguments(epoch: Option<i64>) -> Vec<String> {
     .into();
     if let Some(epoch) = epoch {
         args.extend([format!("--mtime=@{epoch}"), "--clamp-mtime".to_owned()]);
+    } else if sparse {
+        // Sparse members carry tar's process number: not for a build that can be repeated.
+        args.push("--sparse".to_owned());
     }
     args
 }
@@ -41,7 +45,7 @@ fn tar_arguments(epoch: Option<i64>) -> Vec<String> {
 /// # Errors
 /// When tar is missing or fails.
 pub fn tar(tree: &Path, target: &Path, options: &OutputOptions, reporter: &Reporter) -> Result<()> {
-    let cmd = host::command(Tool::TAR)?.args(tar_arguments(options.epoch)).arg("--sparse").arg("--file").arg(target);
+    let cmd = host::command(Tool::TAR)?.args(tar_arguments(options.epoch, true)).arg("--file").arg(target);
     cmd.arg("--directory").arg(tree).arg(".").run(reporter)
 }
 
@@ -50,7 +54,7 @@ pub fn tar(tree: &Path, target: &Path, options: &OutputOptions, reporter: &Repor
 /// # Errors
 /// When tar is missing or fails, or the manifest cannot be read.
 pub fn aci(tree: &Path, target: &Path, options: &OutputOptions, work: &Path, reporter: &Reporter) -> Result<()> {
-    let mut cmd = host::command(Tool::TAR)?.args(tar_arguments(options.epoch)).arg("--file").arg(target);
+    let mut cmd = host::command(Tool::TAR)?.args(tar_arguments(options.epoch, false)).arg("--file").arg(target);
     // Member names and hard links' targets, but not the targets of symbolic links.
     cmd = cmd.arg("--transform=flags=rhS;s,^\\.,rootfs,");
     let dir = tempfile::tempdir_in(work).with_context(|| on("making a directory in", work))?;
@@ -120,7 +124,7 @@ impl TarStream {
     /// When tar is missing or cannot be started.
     pub fn start(tree: &Path, epoch: Option<i64>, sparse: bool) -> Result<Self> {
         let mut command = Command::new(host::find(Tool::TAR)?);
-        command.args(tar_arguments(epoch)).args(sparse.then_some("--sparse"));
+        command.args(tar_arguments(epoch, sparse));
         command.arg("--directory").arg(tree).arg(".").env("LC_ALL", "C.UTF-8");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("starting tar")?;

@@ -68,49 +68,73 @@ impl BootSpec {
     }
 }
 
-/// Embeds what `spec` names, if it names something, into the disk `raw`, whose table is written already.
-///
-/// # Errors
-/// When an image is missing or damaged, there is no place for it, or the disk has sectors of 4096 bytes.
-pub fn embed(spec: &BootSpec, tree: &Path, raw: &Path, disk: &Disk, extents: &[(u32, Extent)]) -> Result<()> {
-    let Some(bios) = &spec.bios else { return Ok(()) };
-    if disk.sector_size as usize != SECTOR {
-        bail!(
-            "BIOS boot code cannot be put on {}: a BIOS reads disks in sectors of 512 bytes, not {}",
-            disk.name,
-            disk.sector_size
+/// Boot code that was read from a tree, to be written to a disk.
+#[derive(Debug)]
+pub struct BootCode {
+    boot: Vec<u8>,
+    core: Vec<u8>,
+    core_name: String,
+}
+
+impl BootCode {
+    /// Reads what `spec` names, if it names something.
+    ///
+    /// # Errors
+    /// When an image is missing or damaged.
+    pub fn read(spec: &BootSpec, tree: &Path) -> Result<Option<Self>> {
+        let Some(bios) = &spec.bios else { return Ok(None) };
+        let boot = read(tree, &bios.boot_image, SECTOR as u64)?;
+        let mut core = read(tree, &bios.core_image, CORE_MAX)?;
+        ensure!(boot.len() == SECTOR, "{} is {} bytes long, not 512: no boot.img", bios.boot_image, boot.len());
+        ensure!(boot[510..] == [0x55, 0xaa], "{} does not end in 55 AA: no boot.img", bios.boot_image);
+        ensure!(core.len() > SECTOR, "{} is {} bytes long: no core.img", bios.core_image, core.len());
+        core.resize(core.len().next_multiple_of(SECTOR), 0);
+        Ok(Some(Self { boot, core, core_name: bios.core_image.clone() }))
+    }
+
+    /// Writes it to the disk `raw`, whose table is written already.
+    ///
+    /// # Errors
+    /// When there is no place for it, or the disk has sectors of 4096 bytes.
+    pub fn write(mut self, raw: &Path, disk: &Disk, extents: &[(u32, Extent)]) -> Result<()> {
+        if disk.sector_size as usize != SECTOR {
+            bail!(
+                "BIOS boot code cannot be put on {}: a BIOS reads disks in sectors of 512 bytes, not {}",
+                disk.name,
+                disk.sector_size
+            );
+        }
+        let gap = gap(disk, extents)?;
+        let length = self.core.len() as u64;
+        ensure!(
+            length <= gap.length,
+            "{} takes {}, and {} has room for {} only",
+            self.core_name,
+            human(length),
+            gap.name,
+            human(gap.length)
         );
+        self.patch(gap.start / SECTOR as u64);
+        let file = File::options().read(true).write(true).open(raw).with_context(|| on("opening", raw))?;
+        let mut old = [0u8; SECTOR];
+        file.read_exact_at(&mut old, 0).with_context(|| on("reading", raw))?;
+        for kept in [PARAMETERS, TABLE] {
+            self.boot[kept.clone()].copy_from_slice(&old[kept]);
+        }
+        file.write_all_at(&self.core, gap.start).with_context(|| on("writing", raw))?;
+        file.write_all_at(&self.boot, 0).with_context(|| on("writing", raw))
     }
-    let mut boot = read(tree, &bios.boot_image, SECTOR as u64)?;
-    let mut core = read(tree, &bios.core_image, CORE_MAX)?;
-    ensure!(boot.len() == SECTOR, "{} is {} bytes long, not 512: no boot.img", bios.boot_image, boot.len());
-    ensure!(boot[510..] == [0x55, 0xaa], "{} does not end in 55 AA: no boot.img", bios.boot_image);
-    ensure!(core.len() > SECTOR, "{} is {} bytes long: no core.img", bios.core_image, core.len());
-    core.resize(core.len().next_multiple_of(SECTOR), 0);
-    let gap = gap(disk, extents)?;
-    ensure!(
-        core.len() as u64 <= gap.length,
-        "{} takes {}, and {} has room for {} only",
-        bios.core_image,
-        human(core.len() as u64),
-        gap.name,
-        human(gap.length)
-    );
-    let first = gap.start / SECTOR as u64;
-    boot[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&first.to_le_bytes());
-    boot[DRIVE_CHECK..DRIVE_CHECK + 2].fill(0x90);
-    let rest = u16::try_from(core.len() / SECTOR - 1).expect("core.img is at most half a MiB long");
-    core[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(first + 1).to_le_bytes());
-    core[BLOCK_LIST + 8..BLOCK_LIST + 10].copy_from_slice(&rest.to_le_bytes());
-    core[BLOCK_LIST + 10..BLOCK_LIST + 12].copy_from_slice(&LOAD_SEGMENT.to_le_bytes());
-    let file = File::options().read(true).write(true).open(raw).with_context(|| on("opening", raw))?;
-    let mut old = [0u8; SECTOR];
-    file.read_exact_at(&mut old, 0).with_context(|| on("reading", raw))?;
-    for kept in [PARAMETERS, TABLE] {
-        boot[kept.clone()].copy_from_slice(&old[kept]);
+
+    /// Tells each image where the next one lies, when core.img starts at sector `first`.
+    fn patch(&mut self, first: u64) {
+        let rest = u16::try_from(self.core.len() / SECTOR - 1).expect("core.img is at most half a MiB long");
+        let (boot, core) = (&mut self.boot, &mut self.core);
+        boot[KERNEL_SECTOR..KERNEL_SECTOR + 8].copy_from_slice(&first.to_le_bytes());
+        boot[DRIVE_CHECK..DRIVE_CHECK + 2].fill(0x90);
+        core[BLOCK_LIST..BLOCK_LIST + 8].copy_from_slice(&(first + 1).to_le_bytes());
+        core[BLOCK_LIST + 8..BLOCK_LIST + 10].copy_from_slice(&rest.to_le_bytes());
+        core[BLOCK_LIST + 10..BLOCK_LIST + 12].copy_from_slice(&LOAD_SEGMENT.to_le_bytes());
     }
-    file.write_all_at(&core, gap.start).with_context(|| on("writing", raw))?;
-    file.write_all_at(&boot, 0).with_context(|| on("writing", raw))
 }
 
 struct Gap {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use super::bootloader::{self, BootSpec};
+use super::bootloader::{BootCode, BootSpec};
 use super::filesystem::{self, Job};
 use super::identity::Identities;
 use super::split::View;
@@ -48,7 +48,23 @@ impl<'a> Assembly<'a> {
     /// # Errors
     /// [`filesystem::TooSmall`] when something does not fit; else whatever a tool or the kernel says.
     pub fn assemble(&self, tree: &Path, boot: &BootSpec, reporter: &Reporter) -> Result<()> {
+        // Read first: a mistake in it shows before the long part.
+        let code = BootCode::read(boot, tree)?;
         self.write_tables()?;
+        self.write_filesystems(tree, reporter)?;
+        self.embed(code)?;
+        for placed in self.disks {
+            let raw = &placed.raw;
+            std::fs::File::open(raw).and_then(|f| f.sync_all()).with_context(|| on("syncing", raw))?;
+        }
+        Ok(())
+    }
+
+    /// Makes and fills the filesystems.
+    ///
+    /// # Errors
+    /// As [`Assembly::assemble`].
+    pub fn write_filesystems(&self, tree: &Path, reporter: &Reporter) -> Result<()> {
         let points = self.mount_points();
         for fs in &self.layout.filesystems {
             reporter.info(format!("Making the filesystem {} ({})", fs.name, fs.kind));
@@ -62,7 +78,7 @@ impl<'a> Assembly<'a> {
                 None => filesystem::fill(&job, None, reporter)?,
             }
         }
-        self.embed(tree, boot)
+        Ok(())
     }
 
     /// Makes the raw files with their partition tables.
@@ -84,16 +100,15 @@ impl<'a> Assembly<'a> {
         Ok(())
     }
 
-    /// Writes the boot code to the first disk and makes sure that everything is on stable storage.
-    fn embed(&self, tree: &Path, boot: &BootSpec) -> Result<()> {
-        if let Some(first) = self.disks.first() {
-            bootloader::embed(boot, tree, &first.raw, first.disk, first.extents)?;
+    /// Writes the boot code to the first disk.
+    ///
+    /// # Errors
+    /// When there is no place for it.
+    pub fn embed(&self, code: Option<BootCode>) -> Result<()> {
+        match (code, self.disks.first()) {
+            (Some(code), Some(first)) => code.write(&first.raw, first.disk, first.extents),
+            _ => Ok(()),
         }
-        for placed in self.disks {
-            let raw = &placed.raw;
-            std::fs::File::open(raw).and_then(|f| f.sync_all()).with_context(|| on("syncing", raw))?;
-        }
-        Ok(())
     }
 
     /// The paths at which something is mounted.

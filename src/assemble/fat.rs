@@ -1,241 +1,256 @@
-//! FAT, written in user space: no tool, no mount, no kernel support needed.
+//! FAT, written in user space in one pass: no tool, no mount, no kernel support needed.
+//!
+//! The whole tree is known beforehand, so every file and directory lies in one piece, and whether it all fits
+//! is known before the first byte is written. Format: Microsoft's FAT specification (fatgen103).
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use fatfs::{Date, DateTime, Dir, FatType, FileSystem, FormatVolumeOptions, FsOptions, Time, TimeProvider};
-use fscommon::{BufStream, StreamSlice};
 
-use super::filesystem::{Job, TooSmall};
+use super::fat_entry::{ARCHIVE, DIRECTORY, Directory, Stamp, VOLUME_LABEL};
+use super::fat_geometry::{Geometry, Kind, Request};
+use super::filesystem::{Job, TooSmall, human};
 use super::identity::volume_id;
 use crate::error::on;
 
-/// Fewer clusters than this make a FAT16 (Microsoft's FAT specification); a margin for the tables is included.
-const FAT32_CLUSTERS: u64 = 66_000;
-/// Up to here a FAT32 has clusters of one 512-byte sector (mkfs.fat does the same).
-const SMALL_FAT32: u64 = 260 << 20;
-/// Copied at a time.
-const CHUNK: usize = 1 << 20;
+/// A chain's last cluster.
+const END_OF_CHAIN: u32 = 0x0fff_ffff;
 
-type Disk = BufStream<StreamSlice<File>>;
-
-/// Makes and fills it; see [`super::filesystem::fill`]. Owners and modes are lost, links and devices refused.
+/// Makes and fills it; see [`super::filesystem::fill`]. Owners and modes are lost, links and devices refused. The
+/// extent must read as zeros.
 ///
 /// # Errors
 /// As there.
 pub fn fill(job: &Job, source: Option<&Path>) -> Result<()> {
-    let file = File::options().read(true).write(true).open(job.image).with_context(|| on("opening", job.image))?;
-    let end = job.extent.start + job.extent.length;
-    let slice = StreamSlice::new(file, job.extent.start, end).context("seeking in the image")?;
-    let mut disk = BufStream::new(slice);
-    let options = format_options(job)?;
-    NOW.set(dos_time(0));
-    if let Err(err) = fatfs::format_volume(&mut disk, options) {
-        let small = ["too small", "unfortunate disk size", "FAT type"].iter().any(|w| err.to_string().contains(w));
-        let error = anyhow::Error::from(err).context("formatting");
-        return Err(if small { TooSmall::new(job, source, format!("{error:#}")).into() } else { error });
-    }
-    disk.seek(SeekFrom::Start(0)).context("seeking in the image")?;
-    let fs = FileSystem::new(disk, FsOptions::new().time_provider(&CLOCK)).context("opening what was formatted")?;
-    // Counts the free clusters, which are stored on unmount.
-    fs.stats().context("counting free clusters")?;
+    let label = label(job)?;
+    let mut request = Request::read(&job.filesystem.options)?;
+    request.volume_id.get_or_insert(volume_id(job.uuid));
+    let geometry =
+        Geometry::choose(job.extent, job.sector_size, &request).map_err(|said| TooSmall::new(job, source, said))?;
+    let mut root = Node { name: String::new(), content: Content::Directory(vec![]), stamp: Stamp::of(0), first: 0 };
     if let Some(source) = source {
-        let mut buffer = vec![0; CHUNK];
-        copy_dir(source, &fs.root_dir(), job.epoch, &mut buffer).map_err(|error| no_room(error, job, source))?;
+        root = scan(source, String::new(), job.epoch)?;
     }
-    fs.unmount().context("finishing the filesystem")
+    let mut plan = Plan { geometry: &geometry, next: 2 };
+    let fixed_root = geometry.kind != Kind::Fat32;
+    plan.allocate(&mut root, !fixed_root, true)?;
+    let root_size = root.directory_size(true);
+    if fixed_root && root_size > geometry.root_entries * 32 {
+        bail!("the root directory of a {} holds {} entries at most", geometry.kind, geometry.root_entries);
+    }
+    let used = plan.next - 2;
+    if used > geometry.clusters {
+        let needed = human(u64::from(used) * geometry.cluster_bytes());
+        return Err(TooSmall::new(job, source, format!("its files and directories take {needed}")).into());
+    }
+    let file = File::options().read(true).write(true).open(job.image).with_context(|| on("opening", job.image))?;
+    let writer = Writer { file: &file, start: job.extent.start, geometry: &geometry };
+    let write = || -> Result<()> {
+        writer.structures(&request, &label, used)?;
+        writer.tables(&root, !fixed_root)?;
+        writer.directory(&root, None, Some(&label))
+    };
+    write().with_context(|| on("writing", job.image))
 }
 
-/// The crate reports a full filesystem in words, a full host disk with its errno.
-fn no_room(error: anyhow::Error, job: &Job, source: &Path) -> anyhow::Error {
-    let full = |e: &io::Error| e.raw_os_error().is_none() && e.to_string().contains("No space left on device");
-    if error.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(full)) {
-        return TooSmall::new(job, Some(source), error.to_string()).into();
-    }
-    error
-}
-
-fn format_options(job: &Job) -> Result<FormatVolumeOptions> {
+/// The label as its directory entry has it: eleven bytes, filled up with blanks; nothing for an empty one.
+fn label(job: &Job) -> Result<Option<[u8; 11]>> {
     let label = job.filesystem.label.to_uppercase();
     ensure!(label.is_ascii() && label.len() <= 11, "the FAT label '{label}' is not up to 11 ASCII letters");
     let mut padded = [b' '; 11];
     padded[..label.len()].copy_from_slice(label.as_bytes());
-    let sector = u64::from(job.sector_size);
-    let asked = Asked::read(&job.filesystem.options)?;
-    let mut options = FormatVolumeOptions::new()
-        .bytes_per_sector(u16::try_from(sector).context("a sector is at most 4096 bytes")?)
-        .volume_id(asked.volume_id.unwrap_or_else(|| volume_id(job.uuid)));
-    if !label.is_empty() {
-        options = options.volume_label(padded);
+    Ok((!label.is_empty()).then_some(padded))
+}
+
+/// A file or directory to store.
+struct Node {
+    name: String,
+    content: Content,
+    stamp: Stamp,
+    /// Its first cluster; 0 for an empty file and for a root outside the clusters.
+    first: u32,
+}
+
+enum Content {
+    Directory(Vec<Node>),
+    File { path: PathBuf, size: u32 },
+}
+
+impl Node {
+    /// Bytes of a directory's entries.
+    fn directory_size(&self, root: bool) -> u32 {
+        let Content::Directory(children) = &self.content else { return 0 };
+        // A root has the label, any other directory `.` and `..`.
+        let own = if root { 1 } else { 2 };
+        let entries: usize = children.iter().map(|c| Directory::entries_of(&c.name)).sum();
+        (own + entries) as u32 * 32
     }
-    // Firmware expects FAT32 on a disk; smaller ones only where there are not enough clusters for it.
-    let kind = asked.kind.unwrap_or(match job.extent.length / sector >= FAT32_CLUSTERS {
-        true => FatType::Fat32,
-        false if job.extent.length < 4 << 20 => FatType::Fat12,
-        false => FatType::Fat16,
-    });
-    options = options.fat_type(kind);
-    let cluster = match (asked.sectors_per_cluster, kind) {
-        (Some(sectors), _) => Some(sectors * sector),
-        (None, FatType::Fat32) if job.extent.length <= SMALL_FAT32 => Some(sector),
-        _ => None,
+}
+
+/// Reads the names and sizes of a tree.
+fn scan(path: &Path, name: String, epoch: Option<i64>) -> Result<Node> {
+    let meta = path.symlink_metadata().with_context(|| on("looking at", path))?;
+    let stamp = Stamp::of(meta.mtime().min(epoch.unwrap_or(i64::MAX)));
+    let content = if meta.is_dir() {
+        Content::Directory(scan_children(path, epoch)?)
+    } else if meta.is_file() {
+        let size = u32::try_from(meta.len());
+        let size = size.with_context(|| format!("{} is larger than the 4 GiB that FAT can store", path.display()))?;
+        Content::File { path: path.to_owned(), size }
+    } else {
+        bail!("FAT holds files and directories only, and {} is neither", path.display());
     };
-    if let Some(cluster) = cluster {
-        let cluster = u32::try_from(cluster).ok().filter(|c| c.is_power_of_two() && *c <= 65536);
-        options = options.bytes_per_cluster(cluster.context("a FAT cluster is a power of two up to 64 KiB")?);
-    }
-    Ok(options)
+    Ok(Node { name, content, stamp, first: 0 })
 }
 
-/// Those options of mkfs.vfat that have a meaning here.
-#[derive(Default)]
-struct Asked {
-    kind: Option<FatType>,
-    sectors_per_cluster: Option<u64>,
-    volume_id: Option<u32>,
-}
-
-impl Asked {
-    fn read(options: &[String]) -> Result<Self> {
-        let mut asked = Self::default();
-        let mut words = options.iter().map(String::as_str);
-        while let Some(word) = words.next() {
-            let (flag, joined) = word.split_at_checked(2).unwrap_or((word, ""));
-            let mut value = || if joined.is_empty() { words.next().unwrap_or("") } else { joined };
-            match flag {
-                "-F" => {
-                    asked.kind = Some(match value() {
-                        "12" => FatType::Fat12,
-                        "16" => FatType::Fat16,
-                        "32" => FatType::Fat32,
-                        other => bail!("-F takes 12, 16 or 32, not '{other}'"),
-                    });
-                }
-                "-s" => {
-                    let text = value();
-                    let count = text.parse().with_context(|| format!("-s takes a number, not '{text}'"))?;
-                    asked.sectors_per_cluster = Some(count);
-                }
-                "-i" => {
-                    let text = value();
-                    let id = u32::from_str_radix(text, 16);
-                    asked.volume_id = Some(id.with_context(|| format!("-i takes a hexadecimal number, not '{text}'"))?);
-                }
-                _ => bail!("the vfat option '{word}' is not supported; -F, -s and -i are"),
-            }
-        }
-        Ok(asked)
-    }
-}
-
-fn copy_dir(source: &Path, target: &Dir<Disk>, epoch: Option<i64>, buffer: &mut [u8]) -> Result<()> {
-    let mut children = BTreeMap::new();
-    for child in std::fs::read_dir(source).with_context(|| on("listing", source))? {
-        let path = child.with_context(|| on("listing", source))?.path();
-        let name = path.file_name().and_then(|n| n.to_str()).map(str::to_owned);
-        let name = name.with_context(|| format!("FAT cannot store the name of {}", path.display()))?;
+fn scan_children(dir: &Path, epoch: Option<i64>) -> Result<Vec<Node>> {
+    let mut children: BTreeMap<String, Node> = BTreeMap::new();
+    for child in std::fs::read_dir(dir).with_context(|| on("listing", dir))? {
+        let path = child.with_context(|| on("listing", dir))?.path();
+        let name = path.file_name().and_then(|n| n.to_str()).filter(|n| Directory::can_name(n));
+        let name = name.with_context(|| format!("FAT cannot store the name of {}", path.display()))?.to_owned();
+        let node = scan(&path, name.clone(), epoch)?;
         // FAT does not tell upper from lower case.
-        if let Some((other, _)) = children.insert(name.to_lowercase(), (name.clone(), path)) {
-            bail!("{} and {other} in {} have the same name on FAT", name, source.display());
+        if let Some(other) = children.insert(name.to_uppercase(), node) {
+            bail!("{name} and {} in {} have the same name on FAT", other.name, dir.display());
         }
     }
-    for (name, path) in children.values() {
-        let meta = path.symlink_metadata().with_context(|| on("looking at", path))?;
-        let storing = || on("storing", path);
-        NOW.set(dos_time(meta.mtime().min(epoch.unwrap_or(i64::MAX))));
-        if meta.is_dir() {
-            let dir = target.create_dir(name).with_context(storing)?;
-            copy_dir(path, &dir, epoch, buffer)?;
-        } else if meta.is_file() {
-            let mut from = File::open(path).with_context(|| on("opening", path))?;
-            let mut to = target.create_file(name).with_context(storing)?;
-            loop {
-                let n = from.read(buffer).with_context(|| on("reading", path))?;
-                if n == 0 {
-                    break;
-                }
-                to.write_all(&buffer[..n]).with_context(storing)?;
-            }
-            to.flush().with_context(storing)?;
-        } else {
-            bail!("FAT holds files and directories only, and {} is neither", path.display());
-        }
-    }
-    Ok(())
+    Ok(children.into_values().collect())
 }
 
-thread_local! {
-    /// The time that the FAT crate stamps entries with: that of the file being copied.
-    static NOW: Cell<DateTime> = const { Cell::new(DateTime {
-        date: Date { year: 1980, month: 1, day: 1 },
-        time: Time { hour: 0, min: 0, sec: 0, millis: 0 },
-    }) };
+/// Gives out clusters, one after the other.
+struct Plan<'a> {
+    geometry: &'a Geometry,
+    next: u32,
 }
 
-#[derive(Debug)]
-struct Clock;
-static CLOCK: Clock = Clock;
-
-impl TimeProvider for Clock {
-    fn get_current_date(&self) -> Date {
-        NOW.get().date
-    }
-    fn get_current_date_time(&self) -> DateTime {
-        NOW.get()
-    }
-}
-
-/// Seconds since 1970 as FAT's date and time, in UTC, within the years that it knows (1980 to 2107).
-fn dos_time(seconds: i64) -> DateTime {
-    let seconds = seconds.clamp(315_532_800, 4_354_819_199);
-    let (year, month, day) = civil(seconds.div_euclid(86_400));
-    let rest = seconds.rem_euclid(86_400);
-    let time = Time { hour: (rest / 3600) as u16, min: (rest / 60 % 60) as u16, sec: (rest % 60) as u16, millis: 0 };
-    DateTime { date: Date { year, month, day }, time }
-}
-
-/// Year, month and day of a day number since 1970, in the Gregorian calendar (Hinnant's algorithm).
-fn civil(days: i64) -> (u16, u16, u16) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year as u16, month as u16, day as u16)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_utc_and_within_what_fat_can_say() {
-        let show = |s| {
-            let t = dos_time(s);
-            let (d, c) = (t.date, t.time);
-            format!("{}-{:02}-{:02} {:02}:{:02}:{:02}", d.year, d.month, d.day, c.hour, c.min, c.sec)
+impl Plan<'_> {
+    /// Gives clusters to a node (`itself`: unless it is a root outside the clusters) and all below it.
+    fn allocate(&mut self, node: &mut Node, itself: bool, root: bool) -> Result<()> {
+        let size = match &node.content {
+            Content::File { size, .. } => *size,
+            Content::Directory(_) => node.directory_size(root).max(1),
         };
-        assert_eq!(show(1_700_000_000), "2023-11-14 22:13:20");
-        assert_eq!(show(1_709_210_096), "2024-02-29 12:34:56");
-        assert_eq!(show(0), "1980-01-01 00:00:00");
-        assert_eq!(show(i64::MAX), "2107-12-31 23:59:59");
+        if itself && size > 0 {
+            node.first = self.next;
+            let clusters = self.geometry.clusters_of(size);
+            self.next = self.next.checked_add(clusters).context("the content is larger than any FAT")?;
+        }
+        if let Content::Directory(children) = &mut node.content {
+            for child in children {
+                self.allocate(child, true, false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes into the extent.
+struct Writer<'a> {
+    file: &'a File,
+    start: u64,
+    geometry: &'a Geometry,
+}
+
+impl Writer<'_> {
+    fn put(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, self.start + at)
     }
 
-    #[test]
-    fn options_that_mean_nothing_here_are_refused() {
-        let words = |t: &str| t.split(' ').map(str::to_owned).collect::<Vec<_>>();
-        let asked = Asked::read(&words("-F 32 -s8 -i ABCD1234")).unwrap();
-        assert_eq!(asked.sectors_per_cluster, Some(8));
-        assert_eq!(asked.volume_id, Some(0xabcd_1234));
-        assert!(Asked::read(&words("-c")).is_err());
+    /// The boot sector, and for FAT32 its copy and the sector with the number of free clusters.
+    fn structures(&self, request: &Request, label: &Option<[u8; 11]>, used: u32) -> io::Result<()> {
+        let sector = u64::from(self.geometry.sector);
+        let boot = self.geometry.boot_sector(request.volume_id.unwrap_or(0), label, self.start / sector);
+        self.put(0, &boot)?;
+        if self.geometry.kind == Kind::Fat32 {
+            let info = self.geometry.info_sector(used);
+            for copy in [0, 6] {
+                self.put(copy * sector, &boot)?;
+                self.put((copy + 1) * sector, &info)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Both file allocation tables.
+    fn tables(&self, root: &Node, root_too: bool) -> io::Result<()> {
+        let geometry = self.geometry;
+        // The first two entries are no clusters.
+        let mut chains = vec![0x0fff_ff00 | u32::from(Geometry::MEDIA), END_OF_CHAIN];
+        chain(root, geometry, true, root_too, &mut chains);
+        let bytes = geometry.kind.encode(&chains);
+        for copy in 0..2 {
+            self.put(geometry.table_at(copy), &bytes)?;
+        }
+        Ok(())
+    }
+
+    /// A directory's entries, and everything in it.
+    fn directory(&self, node: &Node, parent: Option<&Node>, label: Option<&Option<[u8; 11]>>) -> Result<()> {
+        let Content::Directory(children) = &node.content else { return Ok(()) };
+        let mut directory = Directory::default();
+        match (parent, label) {
+            (Some(parent), _) => directory.dots(node.first, parent_cluster(parent), node.stamp),
+            (None, Some(Some(label))) => directory.raw(*label, VOLUME_LABEL, node.stamp, 0, 0),
+            _ => {}
+        }
+        for child in children {
+            let (attribute, size) = match &child.content {
+                Content::Directory(_) => (DIRECTORY, 0),
+                Content::File { size, .. } => (ARCHIVE, *size),
+            };
+            directory.add(&child.name, attribute, child.stamp, child.first, size)?;
+        }
+        let at = if node.first == 0 { self.geometry.root_at() } else { self.geometry.cluster_at(node.first) };
+        self.put(at, directory.bytes())?;
+        for child in children {
+            match &child.content {
+                Content::Directory(_) => self.directory(child, Some(node), None)?,
+                Content::File { path, size } => {
+                    self.content(path, *size, child.first).with_context(|| on("storing", path))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn content(&self, path: &Path, size: u32, first: u32) -> io::Result<()> {
+        if size == 0 {
+            return Ok(());
+        }
+        let mut from = File::open(path)?.take(u64::from(size));
+        let mut to = self.file;
+        to.seek(SeekFrom::Start(self.start + self.geometry.cluster_at(first)))?;
+        match io::copy(&mut from, &mut to)? {
+            copied if copied == u64::from(size) => Ok(()),
+            _ => Err(io::Error::other("it became shorter while it was read")),
+        }
+    }
+}
+
+/// What `..` says: a directory in the root has 0 there, whatever cluster the root has.
+fn parent_cluster(parent: &Node) -> u32 {
+    if parent.name.is_empty() { 0 } else { parent.first }
+}
+
+/// Appends the chains of a node and all below it, in the order in which clusters were given out.
+fn chain(node: &Node, geometry: &Geometry, root: bool, itself: bool, chains: &mut Vec<u32>) {
+    let size = match &node.content {
+        Content::File { size, .. } => *size,
+        Content::Directory(_) => node.directory_size(root).max(1),
+    };
+    if itself && size > 0 {
+        let last = node.first + geometry.clusters_of(size) - 1;
+        chains.extend(node.first + 1..=last);
+        chains.push(END_OF_CHAIN);
+    }
+    if let Content::Directory(children) = &node.content {
+        for child in children {
+            chain(child, geometry, false, true, chains);
+        }
     }
 }

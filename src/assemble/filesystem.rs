@@ -50,13 +50,18 @@ impl Job<'_> {
 pub fn fill(job: &Job, source: Option<&Path>, reporter: &Reporter) -> Result<()> {
     let made = match job.filesystem.kind.as_str() {
         "ext2" | "ext3" | "ext4" => ext::fill(job, source, reporter),
-        "vfat" | "fat" | "msdos" => fat::fill(job, source),
+        kind if is_fat(kind) => fat::fill(job, source),
         "xfs" | "btrfs" => kernel::fill(job, source, reporter),
         "swap" => swap::write(job),
         other => bail!("no way is known to make a filesystem of type {other}"),
     };
     made.map_err(|error| super::host::explain_full(error, job.image))
         .with_context(|| format!("making the filesystem {}", job.title()))
+}
+
+/// Whether a type of filesystem is one of FAT's names.
+pub fn is_fat(kind: &str) -> bool {
+    matches!(kind, "vfat" | "fat" | "msdos")
 }
 
 /// What does not fit into a filesystem. Its source holds the hint that is shown to the user.

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
 
 use crate::error::HostNotReady;
@@ -69,6 +70,17 @@ pub fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// The system's words for a full disk.
+pub const NO_SPACE: &str = "No space left on device";
+
+/// Less than this is no room to speak of.
+const FULL: u64 = 1 << 20;
+
+/// Whether the filesystem that holds `path` has no room left.
+pub fn is_full(path: &Path) -> bool {
+    statvfs(path).is_ok_and(|s| s.blocks_available() * s.fragment_size() < FULL)
+}
+
 /// The error for a full host filesystem: it names the directory whose disk is full.
 pub fn disk_full(dir: &Path) -> HostNotReady {
     HostNotReady::new(
@@ -84,7 +96,7 @@ pub fn explain_full(error: anyhow::Error, path: &Path) -> anyhow::Error {
         raw == Some(nix::libc::ENOSPC) || cause.downcast_ref::<nix::Error>() == Some(&nix::Error::ENOSPC)
     });
     // A program that we ran tells it in its last words.
-    let told = error.chain().any(|cause| cause.to_string().contains("No space left on device"));
+    let told = error.chain().any(|cause| cause.to_string().contains(NO_SPACE));
     if !(enospc || told) {
         return error;
     }

@@ -70,13 +70,11 @@ impl Identities {
     /// As [`Identities::filesystem`].
     pub fn filesystem_text(&self, fs: &Filesystem) -> String {
         let uuid = self.filesystem(fs);
-        match fs.kind.as_str() {
-            "vfat" | "fat" | "msdos" => {
-                let id = volume_id(uuid);
-                format!("{:04X}-{:04X}", id >> 16, id & 0xffff)
-            }
-            _ => uuid.to_string(),
+        if super::filesystem::is_fat(&fs.kind) {
+            let id = volume_id(uuid);
+            return format!("{:04X}-{:04X}", id >> 16, id & 0xffff);
         }
+        uuid.to_string()
     }
 }
 
@@ -118,6 +116,7 @@ mod tests {
         };
         let given = Uuid::from_u128(0xdead_beef_0000_0000_0000_0000_0000_0001);
         DiskLayout {
+            mount_points: vec![],
             disks: vec![disk],
             filesystems: vec![fs("mkfs_root", "ext4", None), fs("efi", "vfat", Some(given))],
             mount_points: vec![],

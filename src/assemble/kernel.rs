@@ -3,9 +3,13 @@
 //! Their own ways to fill a filesystem without a mount lose extended attributes (mkfs.xfs -p) or hard links
 //! (mkfs.btrfs --rootdir). The device is let go of as soon as the mount holds it, so nothing stays if we die.
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::libc;
 use nix::mount::MsFlags;
 
 use super::filesystem::{Job, TooSmall};
@@ -27,9 +31,13 @@ pub fn fill(job: &Job, source: Option<&Path>, reporter: &Reporter) -> Result<()>
     let Some(source) = source else { return device.close() };
     let place = MountPoint::create(job.work, &job.filesystem.name)?;
     let mount = Mount::device(device.path(), &place.0, &job.filesystem.kind, MsFlags::empty(), "")?;
-    copy(source, mount.target(), reporter).map_err(|error| {
-        // A full host disk shows as EIO behind a loop device; the filesystem itself being full, as ENOSPC.
-        if format!("{error:#}").contains("No space left on device") {
+    let filled = copy(source, mount.target(), reporter).and_then(|()| sync(mount.target()));
+    filled.map_err(|error| {
+        // Behind a loop device a full host disk shows as EIO or ENOSPC, and only when data is written back.
+        if host::is_full(job.image) {
+            return error.context(host::NO_SPACE);
+        }
+        if format!("{error:#}").contains(host::NO_SPACE) {
             return TooSmall::new(job, Some(source), "no space is left in it").into();
         }
         error
@@ -78,6 +86,16 @@ pub fn copy(source: &Path, target: &Path, reporter: &Reporter) -> Result<()> {
         .arg(source)
         .arg(target);
     cmd.run(reporter)
+}
+
+/// Writes everything out to the filesystem mounted at `path`: unmounting would not tell of a failure.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn sync(path: &Path) -> Result<()> {
+    let dir = File::open(path).with_context(|| on("opening", path))?;
+    // SAFETY: the file is open.
+    Errno::result(unsafe { libc::syncfs(dir.as_raw_fd()) }).map(drop).with_context(|| on("writing out", path))
 }
 
 /// A directory to mount at. It is removed only if it is empty: never what is mounted there.

@@ -22,6 +22,8 @@ const LO_FLAGS_PARTSCAN: u32 = 8;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4c0a;
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4c82;
 const LOOP_MAJOR: u64 = 7;
+const BLKPG: libc::c_ulong = 0x1269;
+const BLKPG_ADD_PARTITION: i32 = 1;
 /// Another process may take the free device that the kernel named; then the next one is asked for.
 const TRIES: u32 = 64;
 /// How long a device may take to become free once its last user has closed it (a prober may hold it).
@@ -53,8 +55,28 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
+/// struct blkpg_partition of the kernel's include/uapi/linux/blkpg.h.
+#[repr(C)]
+struct BlkpgPartition {
+    start: i64,
+    length: i64,
+    number: i32,
+    device_name: [u8; 64],
+    volume_name: [u8; 64],
+}
+
+/// struct blkpg_ioctl_arg.
+#[repr(C)]
+struct BlkpgIoctlArg {
+    op: i32,
+    flags: i32,
+    length: i32,
+    data: *mut BlkpgPartition,
+}
+
 mod ioctl {
-    use super::{LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LoopConfig, libc};
+    use super::{BLKPG, BlkpgIoctlArg, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LoopConfig, libc};
+    nix::ioctl_write_ptr_bad!(blkpg, BLKPG as libc::Ioctl, BlkpgIoctlArg);
     nix::ioctl_none_bad!(get_free, LOOP_CTL_GET_FREE as libc::Ioctl);
     nix::ioctl_write_ptr_bad!(configure, LOOP_CONFIGURE as libc::Ioctl, LoopConfig);
 }
@@ -66,6 +88,8 @@ pub struct LoopDevice {
     path: PathBuf,
     number: u32,
     file: File,
+    /// Device nodes that were made because no devtmpfs does it; removed at the end.
+    made: Vec<PathBuf>,
 }
 
 impl LoopDevice {
@@ -83,8 +107,8 @@ impl LoopDevice {
     /// As [`LoopDevice::attach`].
     pub fn attach_disk(image: &Path, sector_size: u32) -> Result<Self> {
         let length = image.metadata().with_context(|| on("looking at", image))?.len();
-        // A disk whose kernel could scan it would find the same partitions; without this flag the kernel
-        // refuses to add any.
+        // The flag makes the kernel drop the partitions together with the device: without it they stay on a free
+        // loop device if we are killed (tried). Kernels that know the table's format also scan it.
         let flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN;
         Self::configure(image, Extent { start: 0, length }, sector_size, flags)
     }
@@ -131,7 +155,7 @@ impl LoopDevice {
                 .with_context(|| on("opening", &path))?;
             // SAFETY: `config` has the layout of struct loop_config and outlives the call.
             match unsafe { ioctl::configure(file.as_raw_fd(), &config) } {
-                Ok(_) => return Ok(Self { path, number, file }),
+                Ok(_) => return Ok(Self { path, number, file, made: Vec::new() }),
                 Err(Errno::EBUSY) => {}
                 Err(err) => return Err(err).with_context(attaching),
             }
@@ -144,9 +168,44 @@ impl LoopDevice {
         &self.path
     }
 
-    /// The device's file, for requests to the kernel.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// Tells the kernel of a partition and returns its device, `/dev/loopNpM`. It goes with the loop device.
+    ///
+    /// # Errors
+    /// When there is one of that number elsewhere, or the kernel refuses.
+    pub fn add_partition(&mut self, number: u32, extent: Extent) -> Result<PathBuf> {
+        let adding = || format!("adding partition {number} to a loop device");
+        let mut partition = BlkpgPartition {
+            start: i64::try_from(extent.start).with_context(adding)?,
+            length: i64::try_from(extent.length).with_context(adding)?,
+            number: i32::try_from(number).with_context(adding)?,
+            device_name: [0; 64],
+            volume_name: [0; 64],
+        };
+        let request = BlkpgIoctlArg {
+            op: BLKPG_ADD_PARTITION,
+            flags: 0,
+            length: i32::try_from(size_of::<BlkpgPartition>()).expect("152 bytes"),
+            data: std::ptr::from_mut(&mut partition),
+        };
+        let sys = PathBuf::from(format!("/sys/block/loop{0}/loop{0}p{number}", self.number));
+        // SAFETY: `request` and the partition it points to have the layout of struct blkpg_ioctl_arg and struct
+        // blkpg_partition, and outlive the call.
+        match unsafe { ioctl::blkpg(self.file.as_raw_fd(), &request) } {
+            Ok(_) => {}
+            // A kernel that knows the table's format has found the partition by itself.
+            Err(Errno::EBUSY) if read_number(&sys.join("start")) == Some(extent.start / 512) => {}
+            Err(err) => return Err(err).with_context(adding),
+        }
+        let path = PathBuf::from(format!("{}p{number}", self.path.display()));
+        if !path.exists() {
+            let text = std::fs::read_to_string(sys.join("dev")).with_context(adding)?;
+            let device = text.trim().split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+            let (major, minor) = device.with_context(adding)?;
+            mknod(&path, SFlag::S_IFBLK, Mode::from_bits_truncate(0o660), makedev(major, minor))
+                .with_context(adding)?;
+            self.made.push(path.clone());
+        }
+        Ok(path)
     }
 
     /// Detaches it and waits until it is free.
@@ -154,9 +213,9 @@ impl LoopDevice {
     /// # Errors
     /// When somebody still uses it.
     pub fn close(self) -> Result<()> {
-        let Self { path, number, file } = self;
-        file.sync_all().with_context(|| on("writing out", &path))?;
-        drop(file);
+        self.file.sync_all().with_context(|| on("writing out", &self.path))?;
+        let (path, number) = (self.path.clone(), self.number);
+        drop(self);
         let attached = PathBuf::from(format!("/sys/block/loop{number}/loop/autoclear"));
         let start = Instant::now();
         // Somebody else may have taken the device in between; then it is not ours to wait for. That looks
@@ -169,6 +228,18 @@ impl LoopDevice {
         }
         Ok(())
     }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        for node in &self.made {
+            drop(std::fs::remove_file(node));
+        }
+    }
+}
+
+fn read_number(file: &Path) -> Option<u64> {
+    std::fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// The device node of a loop device; made if no devtmpfs did so.

@@ -3,12 +3,15 @@
 //! Disks are written without loop devices wherever the filesystem allows it.
 
 pub mod archive;
+pub mod attach;
 pub mod bootloader;
 pub mod convert;
 pub mod disk;
 mod ext;
 mod ext_inodes;
 mod fat;
+mod fat_entry;
+mod fat_geometry;
 pub mod filesystem;
 mod gzip;
 pub mod host;

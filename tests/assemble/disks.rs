@@ -39,7 +39,7 @@ fn a_gpt_disk_holds_the_tree_cut_at_its_mount_points() {
             assert!(swap.contains("TYPE=swap") && swap.contains("LABEL=l-swap"), "{swap}");
             assert!(swap.contains(&format!("UUID={}", uuid("mkfs_swap"))), "{swap}");
             check_esp(&sample, &raw, &tree);
-            run("sfdisk", &["--sector-size", &sector_size.to_string(), "--verify", text(&raw)]);
+            as_disk(&raw, sector_size, |device| run("sfdisk", &["--verify", device]));
         });
     }
 }
@@ -47,7 +47,7 @@ fn a_gpt_disk_holds_the_tree_cut_at_its_mount_points() {
 fn check_esp(sample: &Sample, raw: &Path, tree: &Path) {
     let esp = sample.cut(raw, 1);
     let verdict = run("fsck.vfat", &["-n", text(&esp)]);
-    assert!(!verdict.contains("irty") && !verdict.contains("iffer"), "{verdict}");
+    assert!(verdict.lines().count() == 2, "{verdict}");
     let tags = run("blkid", &["-p", "-o", "export", text(&esp)]);
     assert!(tags.contains("VERSION=FAT32") && tags.contains("LABEL=ESP"), "{tags}");
     let id = sample.identities.filesystem_text(&sample.layout.filesystems[2]);
@@ -148,7 +148,7 @@ fn the_same_tree_at_another_time_gives_the_same_bytes() {
                 // Times of last access are not to be seen either.
                 drop(describe(&tree, &[]));
             }
-            Sample::full(512, "ext4", 60).with(dir, Some(EPOCH), |assembly, raw| {
+            Sample::full(512, "ext4", 60).repeatable().with(dir, Some(EPOCH), |assembly, raw| {
                 assembly.assemble(&tree, &grub(), &Reporter::quiet()).unwrap();
                 run("sha256sum", &[text(raw)])[..64].to_owned()
             })
@@ -196,15 +196,16 @@ fn noise(length: usize) -> Vec<u8> {
 
 #[test]
 fn a_filesystem_that_is_too_small_says_so_and_what_to_do() {
-    for kind in ["ext4", "vfat", "xfs", "btrfs"] {
+    for (kind, size) in [("ext4", 40), ("vfat", 40), ("xfs", 304), ("btrfs", 120)] {
         privately(|dir| {
             let tree = dir.join("tree");
             fs::create_dir_all(tree.join("data")).unwrap();
-            fs::write(tree.join("data/noise"), noise(400 << 20)).unwrap();
-            Sample::single(TableKind::Gpt, kind, 310).with(dir, None, |assembly, _| {
+            fs::write(tree.join("data/noise"), noise((size + 8) << 20)).unwrap();
+            Sample::single(TableKind::Gpt, kind, size as u64).with(dir, None, |assembly, _| {
                 let error = assembly.assemble(&tree, &BootSpec::default(), &Reporter::quiet()).unwrap_err();
                 let shown = render(&error);
-                assert!(shown.contains("is too small for its content, which is 400 MiB"), "{kind}: {shown}");
+                let wanted = format!("is too small for its content, which is {} MiB", size + 8);
+                assert!(shown.contains(&wanted), "{kind}: {shown}");
                 assert!(shown.contains("hint: give a larger --image-size"), "{kind}: {shown}");
                 assert_eq!(exit_code(&error), EXIT_BUILD);
             });
@@ -214,7 +215,7 @@ fn a_filesystem_that_is_too_small_says_so_and_what_to_do() {
 
 #[test]
 fn a_partition_too_small_for_any_filesystem_says_so() {
-    for (kind, options) in [("ext4", "-J size=64"), ("xfs", ""), ("btrfs", ""), ("vfat", "-F 32")] {
+    for (kind, options) in [("xfs", ""), ("btrfs", ""), ("vfat", "-F 32")] {
         privately(|dir| {
             make_tree(&dir.join("tree"));
             let mut sample = Sample::single(TableKind::Mbr, kind, 1);
@@ -274,7 +275,7 @@ fn fat_refuses_what_it_cannot_store() {
         });
         assert!(twice.contains("have the same name on FAT"), "{twice}");
         let odd = error(&|esp| fs::write(esp.join("a:b"), "").unwrap());
-        assert!(odd.contains("storing") && odd.contains("a:b"), "{odd}");
+        assert!(odd.contains("FAT cannot store the name of") && odd.contains("a:b"), "{odd}");
     });
 }
 

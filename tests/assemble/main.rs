@@ -1,5 +1,6 @@
 //! Assembling on real trees, checked by other people's tools. Needs root; a missing tool is a failure.
 
+mod attach;
 mod disks;
 mod outputs;
 mod support;

@@ -95,8 +95,12 @@ fn b9_a_gpt_pleases_sfdisk_and_sgdisk_with_both_sector_sizes() {
             let sample = Sample::full(sector_size, "ext4", 60);
             sample.with(dir, None, |assembly, raw| {
                 assembly.write_tables().unwrap();
-                let sectors = sector_size.to_string();
-                let listing = json(&run("sfdisk", &["--sector-size", &sectors, "-J", text(raw)]));
+                let listing = as_disk(raw, sector_size, |device| {
+                    run("sfdisk", &["--verify", device]);
+                    let verdict = run("sgdisk", &["--verify", device]);
+                    assert!(verdict.contains("No problems found"), "{verdict}");
+                    json(&run("sfdisk", &["-J", device]))
+                });
                 let table = &listing["partitiontable"];
                 let identity = &sample.identities.disks["image0"];
                 assert_eq!(table["id"], identity.guid.to_string().to_uppercase());
@@ -108,12 +112,6 @@ fn b9_a_gpt_pleases_sfdisk_and_sgdisk_with_both_sector_sizes() {
                 }
                 assert_eq!(table["partitions"][1]["name"], "BSP");
                 assert_eq!(table["partitions"][1]["type"], BIOS_BOOT.to_string().to_uppercase());
-                run("sfdisk", &["--sector-size", &sectors, "--verify", text(raw)]);
-                // sgdisk cannot be told the sector size of a file.
-                if sector_size == 512 {
-                    let verdict = run("sgdisk", &["--verify", text(raw)]);
-                    assert!(verdict.contains("No problems found"), "{verdict}");
-                }
             });
         });
     }

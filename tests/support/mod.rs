@@ -172,6 +172,11 @@ impl Sandbox {
         self.assert_no_work_dir();
     }
 
+    /// Fails when a mount, a loop device or a process is left; work directories may be.
+    pub fn assert_no_build_left(&self) {
+        self.leaks.assert_same_after();
+    }
+
     /// Fails when a work directory is left.
     pub fn assert_no_work_dir(&self) {
         let left: Vec<_> = std::fs::read_dir(self.path("tmp")).unwrap().map(|e| e.unwrap().file_name()).collect();

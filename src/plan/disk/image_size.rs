@@ -29,7 +29,8 @@ pub struct SizeRequest {
 /// The image's size in bytes, a multiple of 64 KiB.
 ///
 /// A size that was asked for is kept: nothing is added to it. Without one, the tree takes 60 % of the
-/// root filesystem (or leaves free what was asked for), and journal and other partitions are added.
+/// root filesystem (or leaves free what was asked for), and journal and other partitions are added;
+/// an ext4 root is never smaller than two and a half journals.
 pub fn image_size(request: &SizeRequest) -> u64 {
     if let Some(gib) = request.explicit_gib {
         // Casts saturate: nothing can be too large here, and negative sizes are 0.
@@ -42,7 +43,9 @@ pub fn image_size(request: &SizeRequest) -> u64 {
         None => tree / KIB * 5 / 3 * KIB,
     };
     if request.fs_type == "ext4" {
-        size = size.saturating_add(request.journal_mib.unwrap_or(JOURNAL_MIB).saturating_mul(MIB));
+        let journal = request.journal_mib.unwrap_or(JOURNAL_MIB).saturating_mul(MIB);
+        // mke2fs refuses a journal that takes half of the filesystem, which that of a small tree would.
+        size = size.saturating_add(journal).max(journal.saturating_mul(5) / 2);
     }
     rounded(size.saturating_add(request.fixed_partition_bytes))
 }
