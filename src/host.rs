@@ -6,8 +6,8 @@
 
 mod tools;
 
-use std::fmt;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Fault, Faults, Place};

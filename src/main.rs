@@ -12,7 +12,11 @@ use image_create::{cmd, target};
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
-    let name = args.first().map(Path::new).and_then(Path::file_name).map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    let name = args
+        .first()
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let rest = args.get(1..).unwrap_or_default();
     if let Some(code) = cmd::build::dispatch(&name, rest).or_else(|| target::dispatch(&name, rest.to_vec())) {
         return code.into();

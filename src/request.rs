@@ -43,7 +43,11 @@ impl Surroundings {
             variables: std::env::vars_os().filter_map(utf8).collect(),
             cwd: std::env::current_dir()?,
             machine: std::env::consts::ARCH.to_owned(),
-            arguments: std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" "),
+            arguments: std::env::args_os()
+                .skip(1)
+                .map(|a| a.to_string_lossy().into_owned())
+                .collect::<Vec<_>>()
+                .join(" "),
             program: std::env::current_exe().ok(),
             memory_kib: std::fs::read_to_string("/proc/meminfo").ok().and_then(|t| memory_kib(&t)).unwrap_or(0),
         })
@@ -192,8 +196,9 @@ impl BuildRequest {
         elements.extend(args.elements.iter().cloned());
         if elements.is_empty() {
             faults.push(
-                Fault::new("At least one distribution root element must be specified")
-                    .hint("name one, for example: image-create vm debian-minimal; `image-create element list` lists them"),
+                Fault::new("At least one distribution root element must be specified").hint(
+                    "name one, for example: image-create vm debian-minimal; `image-create element list` lists them",
+                ),
             );
         }
         let request = Self {
@@ -279,7 +284,10 @@ fn disk(args: &BuildArgs, env: &Surroundings, faults: &mut Vec<Fault>) -> DiskRe
     if let Some(size) = size_gib
         && !(size.is_finite() && size > 0.0)
     {
-        faults.push(Fault::new(format!("an image of {size} GiB cannot be made")).hint("--image-size takes GiB, for example 2.5"));
+        faults.push(
+            Fault::new(format!("an image of {size} GiB cannot be made"))
+                .hint("--image-size takes GiB, for example 2.5"),
+        );
     }
     DiskRequest {
         size_gib,

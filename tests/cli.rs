@@ -20,7 +20,9 @@ fn as_name(sandbox: &Sandbox, name: &str, args: &[&str]) -> support::Outcome {
 #[test]
 fn c1_usage_errors_help_and_version() {
     let sandbox = Sandbox::new();
-    as_name(&sandbox, "disk-image-create", &[]).failed(1).says("At least one distribution root element must be specified");
+    as_name(&sandbox, "disk-image-create", &[])
+        .failed(1)
+        .says("At least one distribution root element must be specified");
     as_name(&sandbox, "disk-image-create", &["--no-such-option", "vm"]).failed(1).says("--no-such-option");
     as_name(&sandbox, "disk-image-create", &["-h"]).succeeded().prints("--image-size");
     as_name(&sandbox, "disk-image-create", &["--version"]).succeeded().prints(env!("CARGO_PKG_VERSION"));
@@ -71,7 +73,10 @@ fn mistakes_in_elements_come_with_file_and_line() {
     sandbox.run(["plan", "-n", "fake-os", "yaml"]).failed(2).says("package-installs.yaml:3");
     sandbox.element("when").file("package-installs.yaml", "a:\n  when: DIB_NO_SUCH = 1\n");
     sandbox.run(["plan", "-n", "fake-os", "when"]).failed(2).says("The variable <DIB_NO_SUCH> is not set").says(":2");
-    sandbox.element("layout").provides(&["block-device"]).file("block-device-default.yaml", "- local_loop:\n    name: image0\n    partitionin: {}\n");
+    sandbox
+        .element("layout")
+        .provides(&["block-device"])
+        .file("block-device-default.yaml", "- local_loop:\n    name: image0\n    partitionin: {}\n");
     let outcome = sandbox.run(["plan", "-n", "fake-os", "layout"]);
     outcome.failed(2).says("block-device-default.yaml");
 }
@@ -81,7 +86,11 @@ fn two_providers_no_system_and_bad_paths() {
     let sandbox = Sandbox::new();
     sandbox.fake_os();
     sandbox.element("other-os").provides(&["operating-system"]);
-    sandbox.run(["plan", "fake-os", "other-os"]).failed(2).says("operating-system: already provided by").says("other-os");
+    sandbox
+        .run(["plan", "fake-os", "other-os"])
+        .failed(2)
+        .says("operating-system: already provided by")
+        .says("other-os");
     sandbox.run(["plan", "base"]).failed(2).says("Please include an operating system element");
     let mut bad = Sandbox::new();
     let path = format!("{}:/not/a/dir", bad.path("elements").display());
@@ -108,7 +117,15 @@ fn without_root_a_build_ends_with_3_and_says_what_to_do() {
         std::fs::set_permissions(copy.path(), open).unwrap();
         let program = copy.path().join("image-create");
         std::fs::copy(image_create(), &program).unwrap();
-        let out = Command::new(&program).args(["-n", "-t", "tar", "debian-minimal"]).env("HOME", copy.path()).env("DIB_IMAGE_CACHE", "/tmp/image-create-nobody").uid(65534).gid(65534).current_dir("/tmp").output().unwrap();
+        let out = Command::new(&program)
+            .args(["-n", "-t", "tar", "debian-minimal"])
+            .env("HOME", copy.path())
+            .env("DIB_IMAGE_CACHE", "/tmp/image-create-nobody")
+            .uid(65534)
+            .gid(65534)
+            .current_dir("/tmp")
+            .output()
+            .unwrap();
         std::fs::remove_dir_all("/tmp/image-create-nobody").ok();
         let said = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(3), "{said}");

@@ -14,7 +14,9 @@ use support::{Sandbox, image_create, repository};
 fn golden(name: &str, args: &[&str], env: &[(&str, &str)]) {
     let mut sandbox = Sandbox::new();
     // Fixed, so that the same plan comes out on every machine.
-    for (name, value) in [("ARCH", "amd64"), ("DIB_NO_TMPFS", "1"), ("TMPDIR", "/tmp"), ("DIB_IMAGE_CACHE", "/cache")].iter().chain(env) {
+    for (name, value) in
+        [("ARCH", "amd64"), ("DIB_NO_TMPFS", "1"), ("TMPDIR", "/tmp"), ("DIB_IMAGE_CACHE", "/cache")].iter().chain(env)
+    {
         sandbox.env(name, value);
     }
     let outcome = sandbox.run(["plan"].iter().chain(args)).succeeded();
@@ -39,7 +41,8 @@ fn vm_debian_minimal() {
 
 #[test]
 fn uefi_and_bios_in_one_image_with_services() {
-    let elements = ["vm", "block-device-efi", "debian-minimal", "openssh-server", "growroot", "devuser", "cloud-init-nocloud"];
+    let elements =
+        ["vm", "block-device-efi", "debian-minimal", "openssh-server", "growroot", "devuser", "cloud-init-nocloud"];
     let args: Vec<&str> = ["-t", "qcow2,raw,tgz", "--image-size", "4"].iter().chain(&elements).copied().collect();
     golden("efi-services", &args, &[("DIB_RELEASE", "bookworm"), ("DIB_CLOUD_INIT_DATASOURCES", "NoCloud")]);
 }

@@ -54,7 +54,10 @@ fn hooks_run_in_order_in_every_phase() {
         phases.iter().map(three).collect()
     };
     assert_eq!(sandbox.read("order"), expected(&["root", "extra-data", "post-root", "pre-finalise", "cleanup"]));
-    assert_eq!(content(&sandbox, "out/x.tar", "order"), expected(&["pre-install", "install", "post-install", "finalise"]));
+    assert_eq!(
+        content(&sandbox, "out/x.tar", "order"),
+        expected(&["pre-install", "install", "post-install", "finalise"])
+    );
     sandbox.assert_clean();
 }
 
@@ -64,7 +67,11 @@ fn r8_a_hook_that_two_elements_have_stops_before_any_phase() {
     sandbox.fake_os().hook("root.d/00-ran", "touch \"$OLDPWD/ran\"");
     sandbox.element("one").hook("install.d/50-x", "true");
     sandbox.element("two").hook("install.d/50-x", "true");
-    tar(&sandbox, &["one", "two"]).failed(2).says("duplicated hook").says("one/install.d/50-x").says("two/install.d/50-x");
+    tar(&sandbox, &["one", "two"])
+        .failed(2)
+        .says("duplicated hook")
+        .says("one/install.d/50-x")
+        .says("two/install.d/50-x");
     sandbox.assert_clean();
 }
 
@@ -163,7 +170,9 @@ fn c13_a_failing_hook_in_any_phase_keeps_its_status_and_leaves_nothing() {
     for (i, phase) in Phase::ALL.into_iter().filter(|p| *p != Phase::BlockDevice).enumerate() {
         let status = 20 + i32::try_from(i).unwrap();
         let name = format!("fails-{phase}");
-        sandbox.element(&name).hook(&format!("{}/70-fail", phase.dir()), &format!("echo the last words; exit {status}"));
+        sandbox
+            .element(&name)
+            .hook(&format!("{}/70-fail", phase.dir()), &format!("echo the last words; exit {status}"));
         let outcome = tar(&sandbox, &[&name]).failed(status);
         outcome.says(&format!("hook {}/70-fail of element {name} failed", phase.dir())).says("the last words");
         assert!(!sandbox.path("out/x.tar").exists(), "{phase}");
@@ -242,7 +251,10 @@ fn c7_every_format_from_one_build() {
     let images = ["tar", "tgz", "squash", "raw", "qcow2", "vmdk", "vhd", "vhdx", "aci"];
     for extension in images {
         let file = sandbox.path(format!("out/all.{extension}"));
-        assert!(fs::metadata(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).len() > 10_000, "{extension}");
+        assert!(
+            fs::metadata(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display())).len() > 10_000,
+            "{extension}"
+        );
     }
     assert!(listing(&sandbox, "out/all.tar").contains("usr/bin/bash"));
     let qemu = |file: &str| {
@@ -289,7 +301,8 @@ fn c8_c9_an_old_image_is_kept_and_only_the_wanted_checksum_is_written() {
     build();
     // C10: the extension was not doubled.
     assert_eq!(names(), ["x.qcow2", "x.qcow2.sha256"]);
-    let sums = Command::new("sha256sum").args(["-c", "x.qcow2.sha256"]).current_dir(sandbox.path("out")).output().unwrap();
+    let sums =
+        Command::new("sha256sum").args(["-c", "x.qcow2.sha256"]).current_dir(sandbox.path("out")).output().unwrap();
     assert!(sums.status.success());
     build();
     let now = names();
@@ -316,7 +329,10 @@ fn c17_manifests_are_saved_beside_the_image_and_closed_inside() {
     for name in ["dib_environment", "dib_arguments", "dib-element-manifest"] {
         assert!(sandbox.path(format!("out/x.d/dib-manifests/{name}")).is_file(), "{name}");
     }
-    assert_eq!(sandbox.read("out/x.d/dib-manifests/dib_arguments").trim(), "-n -t tar -o x fake-os manifests element-manifest");
+    assert_eq!(
+        sandbox.read("out/x.d/dib-manifests/dib_arguments").trim(),
+        "-n -t tar -o x fake-os manifests element-manifest"
+    );
     let elements = sandbox.read("out/x.d/dib-manifests/dib-element-manifest");
     assert!(elements.lines().any(|l| l == "fake-os"), "{elements}");
     let list = Command::new("tar").args(["-tvf"]).arg(sandbox.path("out/x.tar")).output().unwrap();
@@ -338,7 +354,9 @@ fn c19_the_log_file_has_times_and_silences_the_terminal() {
     let log = sandbox.read("out/build.log");
     let stamped = regex::Regex::new(r"(?m)^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \| something from a hook$").unwrap();
     assert!(stamped.is_match(&log), "{log}");
-    for wanted in ["Building elements:", "Expanded element dependencies to:", "Building in", "Build completed successfully"] {
+    for wanted in
+        ["Building elements:", "Expanded element dependencies to:", "Building in", "Build completed successfully"]
+    {
         assert!(log.contains(wanted), "{wanted}");
     }
     let events: Vec<serde_json::Value> =
@@ -357,7 +375,10 @@ fn packages_that_p_names_are_installed_after_install_d() {
     sandbox.fake_os();
     // A stand-in for the package manager of a system that has none: it notes what it was asked for.
     let apt = "#!/bin/bash\nfor word; do case $word in -*|*=*) ;; *) echo \"$word\" >> /asked; esac; done\n";
-    sandbox.element("manager").hook("root.d/50-apt", &format!("cat > $TARGET_ROOT/usr/bin/apt-get <<'END'\n{apt}END\nchmod 755 $TARGET_ROOT/usr/bin/apt-get"));
+    sandbox.element("manager").hook(
+        "root.d/50-apt",
+        &format!("cat > $TARGET_ROOT/usr/bin/apt-get <<'END'\n{apt}END\nchmod 755 $TARGET_ROOT/usr/bin/apt-get"),
+    );
     sandbox.run(["-n", "-t", "tar", "-o", "x", "-p", "one,two", "-p", "three", "fake-os", "manager"]).succeeded();
     assert_eq!(content(&sandbox, "out/x.tar", "asked"), "install\none\ntwo\nthree\n");
 }
@@ -386,4 +407,82 @@ fn an_image_holds_every_file_of_the_tree_with_its_attributes() {
     let owned = fs::metadata(out.join("opt-file")).unwrap();
     assert_eq!((owned.uid(), owned.gid()), (1234, 5678));
     assert_eq!(fs::read_link(out.join("srv/soft")).unwrap(), Path::new("nowhere"));
+}
+
+#[test]
+fn a_foreign_finalise_hook_gets_a_mounted_disk() {
+    if skip_without_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.fake_os();
+    let devices = sandbox.path("devices");
+    sandbox
+        .element("disk-user")
+        .hook(
+            "finalise.d/50-x",
+            "stat -c %F $IMAGE_BLOCK_DEVICE > /device-kind; echo 1 > /made-in-finalise; test -z \"$IMAGE_LOOP_FREE\"",
+        )
+        .hook(
+            "cleanup.d/50-x",
+            &format!(
+                "echo \"$IMAGE_BLOCK_DEVICE $IMAGE_BLOCK_DEVICES\" > {}; grep \" $TARGET_ROOT \" /proc/mounts >> {0}",
+                devices.display()
+            ),
+        );
+    let args = ["-n", "-t", "tar,raw", "-o", "x", "fake-os", "block-device-gpt", "disk-user"];
+    sandbox.run(args).succeeded();
+    let seen = sandbox.read("devices");
+    assert!(
+        seen.starts_with("/dev/loop") && seen.contains("[image0]=/dev/loop") && seen.contains("[root]=/dev/loop"),
+        "{seen}"
+    );
+    assert!(seen.lines().nth(1).is_some_and(|m| m.contains(" ext4 ")), "{seen}");
+    assert_eq!(content(&sandbox, "out/x.tar", "device-kind"), "block special file\n");
+    assert!(listing(&sandbox, "out/x.tar").contains("made-in-finalise"));
+    // The same file is on the disk: partition 2 begins after the BIOS boot partition.
+    let table = Command::new("sfdisk").arg("-J").arg(sandbox.path("out/x.raw")).output().unwrap();
+    let table: serde_json::Value = serde_json::from_slice(&table.stdout).unwrap();
+    let root = &table["partitiontable"]["partitions"][1];
+    let offset = root["start"].as_u64().unwrap() * 512;
+    let cat = format!("{}?offset={offset}", sandbox.path("out/x.raw").display());
+    let out = Command::new("debugfs").args(["-R", "cat /made-in-finalise", &cat]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&out.stdout), "1\n", "{}", String::from_utf8_lossy(&out.stderr));
+    sandbox.assert_clean();
+}
+
+#[test]
+fn an_image_that_is_too_small_is_told_with_the_option() {
+    if skip_without_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.fake_os().file("block-device-default.yaml", WHOLE_DISK);
+    sandbox.element("large").hook("install.d/50-x", "head -c 200000000 /dev/urandom > /large");
+    let outcome = sandbox.run(["-n", "-t", "raw", "--image-size", "0.2", "fake-os", "large"]).failed(1);
+    outcome.says("too small").says("--image-size");
+    assert_eq!(fs::read_dir(sandbox.path("out")).unwrap().count(), 0);
+    sandbox.assert_clean();
+}
+
+#[test]
+fn a_full_disk_is_the_hosts_fault() {
+    if skip_without_root() {
+        return;
+    }
+    let mut sandbox = Sandbox::new();
+    // 24 MiB: enough to begin, not enough to end.
+    let small = sandbox.path("small");
+    fs::create_dir(&small).unwrap();
+    image_create::exec::mount::private_namespace().unwrap();
+    let full = image_create::exec::mount::Mount::tmpfs(&small, "size=24m").unwrap();
+    sandbox.env("TMPDIR", &small.to_string_lossy()).env("DIB_NO_TMPFS", "1");
+    sandbox.fake_os();
+    sandbox.element("large").hook("install.d/50-x", "head -c 100000000 /dev/zero > /large");
+    let outcome = tar(&sandbox, &["large"]);
+    assert_ne!(outcome.code, 0);
+    outcome.says("No space left on device");
+    assert_eq!(fs::read_dir(&small).unwrap().count(), 0);
+    full.close().unwrap();
+    sandbox.assert_clean();
 }

@@ -36,7 +36,8 @@ pub fn run(args: &ElementArgs) -> Result<u8> {
             if args.json { json(&shown)? } else { describe::show_text(&shown) }
         }
         ElementVerb::Deps { .. } => {
-            let request = Request { implicit: vec![], needs_operating_system: false, ..Request::build(&names, &request.arch) };
+            let request =
+                Request { implicit: vec![], needs_operating_system: false, ..Request::build(&names, &request.arch) };
             let resolution = resolve::resolve(&catalog, &request)?;
             if args.json { json(&describe::deps(&resolution))? } else { describe::deps_text(&resolution) }
         }

@@ -60,7 +60,8 @@ fn fill_dev(dev: &Path) -> Result<()> {
         mknod(&path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(*major, *minor))
             .with_context(|| on("making", &path))?;
         // mknod's mode went through the umask.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).with_context(|| on("setting the mode of", &path))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666))
+            .with_context(|| on("setting the mode of", &path))?;
     }
     for (name, target) in LINKS {
         let path = dev.join(name);

@@ -62,7 +62,8 @@ impl Sourcing<'_> {
         argv.extend(["bash", "-c", SOURCE, "environment"].map(OsString::from));
         argv.extend(self.files.iter().map(|f| self.dir.join(f).into_os_string()));
         let cmd = Cmd::new(&argv[0]).args(&argv[1..]).full_env(base.clone()).dir(self.cwd);
-        let exit = cmd.stderr_to(file.try_clone().context("sharing a temporary file")?).stream(|l| reporter.output(l))?;
+        let exit =
+            cmd.stderr_to(file.try_clone().context("sharing a temporary file")?).stream(|l| reporter.output(l))?;
         if exit.code != 0 {
             return Ok(Err((exit.code, exit.tail)));
         }
@@ -106,7 +107,8 @@ pub fn for_chroot(host: &Environment) -> Environment {
 /// The host's PATH for hooks: the caller's, the system directories that a user's may lack, and the
 /// tools of this program at the end.
 pub fn host_path(caller: Option<&str>, tools: &Path) -> OsString {
-    let mut dirs: Vec<PathBuf> = caller.unwrap_or("/usr/local/bin:/usr/bin:/bin").split(':').map(PathBuf::from).collect();
+    let mut dirs: Vec<PathBuf> =
+        caller.unwrap_or("/usr/local/bin:/usr/bin:/bin").split(':').map(PathBuf::from).collect();
     for dir in ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from) {
         if !dirs.contains(&dir) {
             dirs.push(dir);

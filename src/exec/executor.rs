@@ -6,16 +6,19 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::assemble::attach::AttachedDisk;
 use crate::assemble::bootloader::BootSpec;
 use crate::assemble::identity::Identities;
 use crate::element::materialize::materialize;
 use crate::element::phase::{Phase, Side};
 use crate::error::{ExitWith, on};
 use crate::plan::Plan;
+use crate::plan::output::Source;
 use crate::report::Reporter;
 
 use super::breakpoint::Breakpoints;
 use super::command::Cmd;
+use super::disks::Disks;
 use super::environment::{self, Environment};
 use super::finish;
 use super::hook_variables;
@@ -37,6 +40,8 @@ pub struct Executor<'a> {
     /// What every hook gets, before environment.d.
     variables: Environment,
     identities: Identities,
+    /// The tree's place is taken by a mounted disk: there are no layers any more.
+    on_disk: bool,
 }
 
 impl<'a> Executor<'a> {
@@ -49,7 +54,8 @@ impl<'a> Executor<'a> {
         for dir in [&paths.build, &paths.image] {
             fs::DirBuilder::new().mode(0o755).create(dir).with_context(|| on("making", dir))?;
         }
-        fs::set_permissions(&paths.work, fs::Permissions::from_mode(0o755)).with_context(|| on("opening", &paths.work))?;
+        fs::set_permissions(&paths.work, fs::Permissions::from_mode(0o755))
+            .with_context(|| on("opening", &paths.work))?;
         fs::create_dir_all(&run.cache).with_context(|| on("making the cache directory", &run.cache))?;
         let identities = Identities::new(&plan.layout, plan.seed().as_deref());
         let variables = hook_variables::initial(plan, paths, &identities);
@@ -58,7 +64,7 @@ impl<'a> Executor<'a> {
             command: run.break_command.clone(),
             outside: run.break_outside,
         };
-        Ok(Self { plan, paths, reporter, breakpoints, variables, identities })
+        Ok(Self { plan, paths, reporter, breakpoints, variables, identities, on_disk: false })
     }
 
     /// Runs everything.
@@ -74,8 +80,11 @@ impl<'a> Executor<'a> {
         self.fill_tree(&mut layers)?;
         let size = finish::prepare(self.plan, self.paths, &mut self.variables, self.reporter)?;
         self.warn_of_legacy_hooks();
-        let boot = self.finish_tree(&mut layers)?;
-        finish::write_outputs(&finish::Finished { plan: self.plan, paths: self.paths, identities: &self.identities, boot, size }, self.reporter)?;
+        if self.plan.attaches() {
+            self.finish_on_disk(&mut layers, size)?
+        } else {
+            self.finish_loop_free(&mut layers, size)?
+        }
         layers.close()
     }
 
@@ -107,7 +116,10 @@ impl<'a> Executor<'a> {
         let dir = self.paths.hooks.join("environment.d");
         fs::create_dir_all(&dir).with_context(|| on("making", &dir))?;
         let file = dir.join("11-dib-install-type.bash");
-        let text = format!("export DIB_DEFAULT_INSTALLTYPE=${{DIB_DEFAULT_INSTALLTYPE:-{}}}\n", self.plan.request.install_type);
+        let text = format!(
+            "export DIB_DEFAULT_INSTALLTYPE=${{DIB_DEFAULT_INSTALLTYPE:-{}}}\n",
+            self.plan.request.install_type
+        );
         fs::write(&file, text).with_context(|| on("writing", &file))
     }
 
@@ -122,7 +134,7 @@ impl<'a> Executor<'a> {
         self.phase(Phase::PostInstall, layers)?;
         self.phase(Phase::PostRoot, layers)?;
         api.close()?;
-        unmount_below(&self.paths.tree)?;
+        unmount_below(&self.paths.tree, &[])?;
         let lost_found = self.paths.tree.join("lost+found");
         if lost_found.exists() {
             fs::remove_dir_all(&lost_found).with_context(|| on("removing", &lost_found))?;
@@ -137,20 +149,53 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn finish_tree(&mut self, layers: &mut LayerStack) -> Result<BootSpec> {
-        let api = api_mounts::mount(&self.paths.tree)?;
+    /// The last phases on the tree itself, then the disk from it.
+    fn finish_loop_free(&mut self, layers: &mut LayerStack, size: u64) -> Result<()> {
+        let boot = self.finish_tree(layers, None)?;
+        let (plan, paths) = (self.plan, self.paths);
+        let mut raw = None;
+        if plan.needs_disk() && plan.final_image {
+            // finalise.d may have added to the tree what the first estimate did not see.
+            let size = size.max(finish::disk_size(plan, &paths.tree)?);
+            let disks = Disks::place(plan, paths, &self.identities, size)?;
+            disks.write(&boot, self.reporter)?;
+            raw = Some(disks.raw());
+        }
+        finish::write_outputs(plan, paths, raw.as_deref(), &[Source::Tree, Source::Disk], self.reporter)
+    }
+
+    /// The last phases on the mounted disk, as diskimage-builder has them.
+    fn finish_on_disk(&mut self, layers: &mut LayerStack, size: u64) -> Result<()> {
+        let (plan, paths) = (self.plan, self.paths);
+        let identities = self.identities.clone();
+        let disks = Disks::place(plan, paths, &identities, size)?;
+        let attached = disks.attach(layers, &mut self.variables, self.reporter)?;
+        self.on_disk = true;
+        let boot = self.finish_tree(layers, Some(&attached))?;
+        finish::write_outputs(plan, paths, None, &[Source::Tree], self.reporter)?;
+        disks.detach(attached, &boot, self.reporter)?;
+        finish::write_outputs(plan, paths, Some(&disks.raw()), &[Source::Disk], self.reporter)
+    }
+
+    fn finish_tree(&mut self, layers: &mut LayerStack, attached: Option<&AttachedDisk>) -> Result<BootSpec> {
+        let tree = &self.paths.tree;
+        let own: Vec<_> = super::mount::mounted_below(tree)?;
+        let api = api_mounts::mount(tree)?;
+        if let Some(attached) = attached {
+            attached.make_nodes(&tree.join("dev"))?;
+        }
         self.phase(Phase::PreFinalise, layers)?;
         {
             let _stand_ins = finish::mount_stand_ins(self.plan, &self.identities, self.paths)?;
             self.phase(Phase::Finalise, layers)?;
         }
-        let boot = finish::read_boot_spec(&self.paths.tree)?;
+        let boot = finish::read_boot_spec(tree)?;
         self.phase(Phase::Cleanup, layers)?;
-        resolv_conf::put_back(&self.paths.tree)?;
-        unmount_below(&self.paths.tree.join("tmp"))?;
-        finish::tidy(&self.paths.tree)?;
+        resolv_conf::put_back(tree)?;
+        unmount_below(&tree.join("tmp"), &own)?;
+        finish::tidy(tree)?;
         api.close()?;
-        unmount_below(&self.paths.tree)?;
+        unmount_below(tree, &own)?;
         Ok(boot)
     }
 
@@ -176,9 +221,13 @@ impl<'a> Executor<'a> {
         let element_of = |hook: &str| {
             elements.into_iter().flatten().find(|h| h.name == hook).map_or(String::new(), |h| h.element.clone())
         };
-        let in_layers = !matches!(phase, Phase::BlockDevice) && !self.plan.attaches();
+        let in_layers = !self.on_disk;
         let mut after_hook = |hook: &str, seconds: f64| {
-            if in_layers && seconds > EXPENSIVE { layers.close_layer(&format!("{}/{hook}", phase.dir())) } else { Ok(()) }
+            if in_layers && seconds > EXPENSIVE {
+                layers.close_layer(&format!("{}/{hook}", phase.dir()))
+            } else {
+                Ok(())
+            }
         };
         PhaseRun {
             name: phase.name(),
@@ -257,15 +306,15 @@ fn is_bare(tree: &Path) -> Result<bool> {
     Ok(true)
 }
 
-/// Unmounts whatever elements have mounted below `dir` (contract 2.10), innermost first.
-fn unmount_below(dir: &Path) -> Result<()> {
+/// Unmounts whatever elements have mounted below `dir` (contract 2.10), innermost first, but for what is
+/// the build's own.
+fn unmount_below(dir: &Path, own: &[std::path::PathBuf]) -> Result<()> {
     if !dir.exists() {
         return Ok(());
     }
     let real = dir.canonicalize().with_context(|| on("finding", dir))?;
-    for point in super::mount::mounted_below(&real)?.into_iter().rev().filter(|p| *p != real) {
+    for point in super::mount::mounted_below(&real)?.into_iter().rev().filter(|p| *p != real && !own.contains(p)) {
         nix::mount::umount2(&point, nix::mount::MntFlags::MNT_DETACH).with_context(|| on("unmounting", &point))?;
     }
     Ok(())
 }
-

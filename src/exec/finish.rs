@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use crate::assemble::bootloader::BootSpec;
-use crate::assemble::disk::{Assembly, PlacedDisk};
 use crate::assemble::identity::Identities;
 
 use crate::assemble::outputs::{self, Sources};
@@ -17,7 +16,7 @@ use crate::plan::Plan;
 use crate::plan::disk::image_size::{SizeRequest, image_size};
 use crate::plan::disk::{Filesystem, TableKind};
 use crate::plan::output::Source;
-use crate::report::{Event, Reporter};
+use crate::report::Reporter;
 use crate::target::grub_probe::{GrubFilesystem, GrubLayout};
 
 use super::environment::Environment;
@@ -177,63 +176,25 @@ fn empty_logs(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A tree that is ready to be written.
-pub struct Finished<'a> {
-    /// The plan.
-    pub plan: &'a Plan,
-    /// The places.
-    pub paths: &'a Paths,
-    /// The identifiers that the disk gets.
-    pub identities: &'a Identities,
-    /// What to embed.
-    pub boot: BootSpec,
-    /// Size of the main disk in bytes, as hooks were told; 0 without a disk.
-    pub size: u64,
-}
-
-/// Writes all outputs.
+/// Writes those of the plan's outputs that are made from the tree, or from the disk `raw`.
 ///
 /// # Errors
-/// When something does not fit, a tool fails, or a destination cannot be written.
-pub fn write_outputs(finished: &Finished<'_>, reporter: &Reporter) -> Result<()> {
-    let Finished { plan, paths, .. } = finished;
-    let with_disk = plan.needs_disk() && plan.final_image;
-    let raw = if with_disk { Some(finished.assemble(reporter)?) } else { None };
+/// When a tool fails or a destination cannot be written.
+pub fn write_outputs(
+    plan: &Plan,
+    paths: &Paths,
+    raw: Option<&Path>,
+    wanted: &[Source],
+    reporter: &Reporter,
+) -> Result<()> {
     // no-final-image leaves out what is made from a disk; archives of the tree are written all the same.
-    let written: Vec<_> = plan.outputs.iter().filter(|o| plan.final_image || o.format.source() == Source::Tree).cloned().collect();
+    let is_wanted = |source| wanted.contains(&source) && (plan.final_image || source == Source::Tree);
+    let written: Vec<_> = plan.outputs.iter().filter(|o| is_wanted(o.format.source())).cloned().collect();
+    if written.is_empty() {
+        return Ok(());
+    }
     let work = paths.build.join("outputs");
     fs::create_dir_all(&work).with_context(|| on("making", &work))?;
-    let sources = Sources { tree: &paths.tree, raw: raw.as_deref(), work: &work };
-    let start = std::time::Instant::now();
-    outputs::write(&written, &plan.output_options, sources, reporter)?;
-    let seconds = start.elapsed().as_secs_f64();
-    reporter.event(&Event::StepFinished { step: "writing the outputs", seconds });
-    Ok(())
-}
-
-impl Finished<'_> {
-    /// Writes the disks and returns the raw file of the main one.
-    fn assemble(&self, reporter: &Reporter) -> Result<PathBuf> {
-        let (plan, paths) = (self.plan, self.paths);
-        // finalise.d may have added to the tree what the first estimate did not see.
-        let size = self.size.max(disk_size(plan, &paths.tree)?);
-        let places = plan.layout.place(size)?.places;
-        let disks: Vec<_> = plan.layout.disks.iter().zip(&places).map(|(disk, place)| PlacedDisk {
-            disk,
-            size: place.size,
-            extents: place.placed.as_ref().map_or(&[][..], |p| &p.partitions),
-            raw: paths.image.join(format!("{}.raw", disk.name)),
-        }).collect();
-        let work = paths.build.join("assemble");
-        fs::create_dir_all(&work).with_context(|| on("making", &work))?;
-        let assembly = Assembly {
-            layout: &plan.layout,
-            disks: &disks,
-            identities: self.identities,
-            epoch: plan.output_options.epoch,
-            work: &work,
-        };
-        reporter.step("writing the disk", || assembly.assemble(&paths.tree, &self.boot, reporter))?;
-        Ok(paths.image.join(format!("{}.raw", crate::plan::disk::MAIN_DISK)))
-    }
+    let sources = Sources { tree: &paths.tree, raw, work: &work };
+    reporter.step("writing the outputs", || outputs::write(&written, &plan.output_options, sources, reporter))
 }

@@ -39,8 +39,12 @@ pub fn supervise(work: &Path) -> Result<u8> {
     }
     signals.thread_block().context("blocking signals")?;
     // Concerns children only; the first one becomes process 1 of the new namespace.
-    unshare(CloneFlags::CLONE_NEWPID)
-        .map_err(|e| HostNotReady::new(format!("making a PID namespace: {e}"), "run as root, outside of containers that forbid namespaces"))?;
+    unshare(CloneFlags::CLONE_NEWPID).map_err(|e| {
+        HostNotReady::new(
+            format!("making a PID namespace: {e}"),
+            "run as root, outside of containers that forbid namespaces",
+        )
+    })?;
     let mut init = start_as(INIT, work).context("starting the build's init")?;
     loop {
         let signal = signals.wait().context("waiting for a signal")?;

@@ -68,7 +68,8 @@ impl LayerStack {
         let meta = fs::metadata(&below).with_context(|| on("looking at", &below))?;
         fs::set_permissions(&files, meta.permissions()).with_context(|| on("setting the mode of", &files))?;
         let lower = self.closed.iter().rev().map(|l| l.dir.clone()).chain([self.dir.join("base")]).collect();
-        let overlay = Overlay { lower, upper: Some((files, work)), options: vec!["redirect_dir=on".into(), "volatile".into()] };
+        let overlay =
+            Overlay { lower, upper: Some((files, work)), options: vec!["redirect_dir=on".into(), "volatile".into()] };
         // Without `volatile` (kernels before 5.10) it only takes longer.
         let mounted = Mount::overlay(&overlay, &self.tree).or_else(|_| {
             let plain = Overlay { options: vec![], ..overlay.clone() };
@@ -88,11 +89,25 @@ impl LayerStack {
         let free = self.mount.as_ref().is_none_or(|m| umount2(m.target(), MntFlags::empty()).is_ok());
         if free {
             // It is undone already; its guard must not undo what comes to its place.
-            self.mount.take().map(std::mem::forget);
+            if let Some(mount) = self.mount.take() {
+                std::mem::forget(mount);
+            }
             self.closed.push(Layer { made_by: made_by.to_owned(), dir: self.open_dir().join("files") });
             self.open()?;
         }
         stash.put_back()
+    }
+
+    /// Shows the tree at another place instead; what is mounted in it goes along.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn move_to(&mut self, tree: &Path) -> Result<()> {
+        if let Some(mount) = &mut self.mount {
+            mount.move_to(tree)?;
+        }
+        self.tree = tree.to_owned();
+        Ok(())
     }
 
     /// Unmounts the tree.

@@ -8,6 +8,7 @@
 pub mod api_mounts;
 pub mod breakpoint;
 pub mod command;
+pub mod disks;
 pub mod environment;
 pub mod executor;
 pub mod finish;

@@ -92,7 +92,10 @@ impl PhaseRun<'_> {
         match sourcing.run(self.base, self.reporter)? {
             Ok(environment) => Ok(environment),
             Err((status, tail)) => {
-                let what = format!("the environment of phase {} could not be made (environment.d, status {status})", self.name);
+                let what = format!(
+                    "the environment of phase {} could not be made (environment.d, status {status})",
+                    self.name
+                );
                 Err(self.failure(what, status, &tail, self.base))
             }
         }
@@ -135,10 +138,18 @@ impl PhaseRun<'_> {
         Ok(())
     }
 
-    fn hook_failure(&self, hook: &str, element: &str, exit: &Exit, seconds: f64, environment: &Environment) -> anyhow::Error {
+    fn hook_failure(
+        &self,
+        hook: &str,
+        element: &str,
+        exit: &Exit,
+        seconds: f64,
+        environment: &Environment,
+    ) -> anyhow::Error {
         let place = if self.chroot.is_some() { "in the chroot" } else { "on the host" };
         let of = if element.is_empty() { String::new() } else { format!(" of element {element}") };
-        let mut what = format!("hook {}.d/{hook}{of} failed {place} with status {} after {seconds:.1} s", self.name, exit.code);
+        let mut what =
+            format!("hook {}.d/{hook}{of} failed {place} with status {} after {seconds:.1} s", self.name, exit.code);
         what.push_str(match exit.code {
             126 => "\n    (126: the file could not be executed)",
             127 => "\n    (127: a program was not found, or the script's interpreter is not installed)",

@@ -63,7 +63,9 @@ pub fn put_back(tree: &Path) -> Result<()> {
 /// The inode flag `i`, as lsattr shows it; a host without lsattr knows no such file.
 fn is_immutable(file: &Path) -> bool {
     let listing = Command::new("lsattr").arg(file).output();
-    listing.is_ok_and(|out| String::from_utf8_lossy(&out.stdout).split_whitespace().next().is_some_and(|f| f.contains('i')))
+    listing.is_ok_and(|out| {
+        String::from_utf8_lossy(&out.stdout).split_whitespace().next().is_some_and(|f| f.contains('i'))
+    })
 }
 
 #[cfg(test)]

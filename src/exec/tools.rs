@@ -32,7 +32,8 @@ pub fn install(hooks: &Path, plan: &Plan) -> Result<()> {
     fs::create_dir_all(&bin).with_context(|| on("making", &bin))?;
     let program = bin.join("image-create");
     fs::copy("/proc/self/exe", &program).with_context(|| on("copying this program to", &program))?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).with_context(|| on("setting the mode of", &program))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))
+        .with_context(|| on("setting the mode of", &program))?;
     for name in target::names_on_path() {
         link("image-create", &bin.join(name))?;
     }

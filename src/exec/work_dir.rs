@@ -102,8 +102,11 @@ pub fn is_abandoned(work: &Path) -> bool {
 }
 
 fn lock(path: &Path) -> Result<Flock<File>> {
-    let file = File::options().create(true).truncate(false).write(true).open(path).with_context(|| on("opening", path))?;
-    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| io::Error::from(errno)).with_context(|| on("locking", path))
+    let file =
+        File::options().create(true).truncate(false).write(true).open(path).with_context(|| on("opening", path))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock)
+        .map_err(|(_, errno)| io::Error::from(errno))
+        .with_context(|| on("locking", path))
 }
 
 /// Removes what killed builds left in `base`: directories of our name, with our lock file, whose

@@ -84,8 +84,9 @@ impl Plan {
         let mut collect = |found: Faults| faults.extend(found.0);
         let attach = attach_reason(&request, &hooks, &builtin.elements);
         let output_options = output_options(&request).map_err(&mut collect).unwrap_or_default();
-        let outputs =
-            output::plan_outputs(Path::new(&request.image_name), &request.formats, &output_options).map_err(&mut collect).ok();
+        let outputs = output::plan_outputs(Path::new(&request.image_name), &request.formats, &output_options)
+            .map_err(&mut collect)
+            .ok();
         let layout = choose_layout(&request, &resolution, &mut warnings).map_err(&mut collect).ok();
         let (Some((layout, layout_source)), Some(outputs)) = (layout, outputs) else { return Err(Faults(faults)) };
         let environment = static_environment(&hooks, &request, variables::decided(&request, &layout, attach.is_some()));
@@ -147,7 +148,9 @@ impl Plan {
         }
         if self.needs_disk() {
             for fs in &self.layout.filesystems {
-                needs.extend(Tool::for_filesystem(&fs.kind).iter().map(|t| need(t, &format!("{} filesystems", fs.kind))));
+                needs.extend(
+                    Tool::for_filesystem(&fs.kind).iter().map(|t| need(t, &format!("{} filesystems", fs.kind))),
+                );
             }
         }
         let mut faults = Vec::new();
@@ -202,9 +205,9 @@ fn attach_reason(request: &BuildRequest, hooks: &HookTree, builtin: &Path) -> Op
         return Some("--attach was given".to_owned());
     }
     let foreign = [Phase::PreFinalise, Phase::Finalise].into_iter().flat_map(|p| hooks.running(p).map(move |h| (p, h)));
-    let foreign = foreign.filter(|(_, hook)| !hook.path.starts_with(builtin)).map(|(phase, hook)| {
-        format!("element {} brings {}/{}", hook.element, phase.dir(), hook.name)
-    });
+    let foreign = foreign
+        .filter(|(_, hook)| !hook.path.starts_with(builtin))
+        .map(|(phase, hook)| format!("element {} brings {}/{}", hook.element, phase.dir(), hook.name));
     foreign.into_iter().next()
 }
 

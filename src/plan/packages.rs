@@ -58,7 +58,8 @@ impl PackagePlan {
             Some(Value::Known(text)) => Var::Set(text.clone()),
             Some(Value::Unknown) => Var::Unknown,
         };
-        let elements: Vec<(String, PathBuf)> = resolution.elements.iter().map(|e| (e.name.clone(), e.dir.clone())).collect();
+        let elements: Vec<(String, PathBuf)> =
+            resolution.elements.iter().map(|e| (e.name.clone(), e.dir.clone())).collect();
         let mut faults = Vec::new();
         let squashed = squash(&elements, lookup).map_err(|f| faults.extend(f.0)).ok();
         let maps = element_maps(&elements, warnings, &mut faults);

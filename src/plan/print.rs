@@ -63,7 +63,11 @@ impl Plan {
             let sign = if package.remove { "-" } else { "+" };
             let names = if package.packages.is_empty() { "(nothing)".into() } else { package.packages.join(" ") };
             let name = if names == package.name { names } else { format!("{} = {names}", package.name) };
-            let when = if package.conditions.is_empty() { String::new() } else { format!("  if {}", package.conditions.join(" and ")) };
+            let when = if package.conditions.is_empty() {
+                String::new()
+            } else {
+                format!("  if {}", package.conditions.join(" and "))
+            };
             line(text, format!("    {sign} {name:<44} {:<20} {}{when}", package.element, package.chosen_by));
         }
         let asked = &self.request.packages;
@@ -79,7 +83,15 @@ impl Plan {
         line(text, format!("\nDisk ({})", self.layout_source));
         for disk in &self.layout.disks {
             let table = disk.table.as_ref().map_or("no partition table", |_| self.table_name());
-            line(text, format!("  {}: {table}, sectors of {} bytes, {}", disk.name, disk.sector_size, self.size_text(disk.size)));
+            line(
+                text,
+                format!(
+                    "  {}: {table}, sectors of {} bytes, {}",
+                    disk.name,
+                    disk.sector_size,
+                    self.size_text(disk.size)
+                ),
+            );
             for partition in disk.table.iter().flat_map(|t| &t.partitions) {
                 let kind = match partition.kind {
                     PartitionType::Mbr(byte) => format!("type 0x{byte:02x}"),
@@ -97,7 +109,9 @@ impl Plan {
             whole.for_each(|fs| line(text, format!("    {}", filesystem_text(fs))));
         }
         match &self.attach {
-            Some(why) => line(text, format!("  attached to a loop device for pre-finalise, finalise and cleanup: {why}")),
+            Some(why) => {
+                line(text, format!("  attached to a loop device for pre-finalise, finalise and cleanup: {why}"))
+            }
             None => line(text, "  written without a loop device".into()),
         }
     }
@@ -123,13 +137,23 @@ impl Plan {
 
     /// For programs; keys are only ever added.
     pub fn to_json(&self) -> Value {
-        let elements: Vec<_> = self.resolution.elements.iter().map(|e| {
-            json!({"name": e.name, "dir": e.dir, "requested": e.requested, "required_by": e.required_by})
-        }).collect();
-        let phases: Vec<_> = Phase::ALL.into_iter().filter(|p| self.hooks_of(*p).next().is_some()).map(|phase| {
-            let hooks: Vec<_> = self.hooks_of(phase).map(|h| json!({"name": h.name, "element": h.element, "file": h.path})).collect();
-            json!({"phase": phase, "side": phase.side(), "hooks": hooks})
-        }).collect();
+        let elements: Vec<_> = self
+            .resolution
+            .elements
+            .iter()
+            .map(|e| json!({"name": e.name, "dir": e.dir, "requested": e.requested, "required_by": e.required_by}))
+            .collect();
+        let phases: Vec<_> = Phase::ALL
+            .into_iter()
+            .filter(|p| self.hooks_of(*p).next().is_some())
+            .map(|phase| {
+                let hooks: Vec<_> = self
+                    .hooks_of(phase)
+                    .map(|h| json!({"name": h.name, "element": h.element, "file": h.path}))
+                    .collect();
+                json!({"phase": phase, "side": phase.side(), "hooks": hooks})
+            })
+            .collect();
         let warnings: Vec<_> = self.warnings.iter().map(ToString::to_string).collect();
         let needs: Vec<_> = self.needs.iter().map(|n| json!({"what": n.what.to_string(), "for": n.why})).collect();
         json!({

@@ -12,7 +12,8 @@ pub fn decided(request: &BuildRequest, layout: &DiskLayout, attached: bool) -> V
     // Beside the download cache, as upstream's default locations are.
     let lockfiles = run.cache.parent().map(|p| p.join("dib/lockfiles")).unwrap_or_default();
     let checksums = &request.output.checksums;
-    let number = |fs: Option<&_>| fs.and_then(|fs| layout.partition_number(fs)).map_or(String::new(), |n| n.to_string());
+    let number =
+        |fs: Option<&_>| fs.and_then(|fs| layout.partition_number(fs)).map_or(String::new(), |n| n.to_string());
     let mut variables = vec![
         ("LC_ALL", "C".into()),
         ("ARCH", request.arch.clone()),

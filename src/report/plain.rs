@@ -22,7 +22,9 @@ pub(super) fn line(event: &Event<'_>) -> Option<String> {
             "" => format!("dib-run-parts Running {phase}.d/{hook}"),
             element => format!("dib-run-parts Running {phase}.d/{hook} ({element})"),
         },
-        Event::HookFinished { hook, status: 0, seconds, .. } => format!("dib-run-parts {hook} completed ({seconds:.1} s)"),
+        Event::HookFinished { hook, status: 0, seconds, .. } => {
+            format!("dib-run-parts {hook} completed ({seconds:.1} s)")
+        }
         Event::HookFinished { hook, status, seconds, .. } => {
             format!("dib-run-parts {hook} failed with status {status} ({seconds:.1} s)")
         }

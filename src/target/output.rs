@@ -35,7 +35,11 @@ pub(super) fn lines(mut command: Command, streams: Streams, mut each: impl FnMut
     let mut child = command.stderr(writer).spawn().with_context(|| format!("starting {line}"))?;
     // It holds our copies of the pipe's writing end.
     drop(command);
-    stream::lines(reader, || Ok(child.try_wait().with_context(|| format!("waiting for {line}"))?.is_some()), &mut each)?;
+    stream::lines(
+        reader,
+        || Ok(child.try_wait().with_context(|| format!("waiting for {line}"))?.is_some()),
+        &mut each,
+    )?;
     let status = child.wait().with_context(|| format!("waiting for {line}"))?;
     // Statuses fit: a shell's rule (128 + signal) is at most 192.
     Ok(u8::try_from(code_of(status)).unwrap_or(1))
