@@ -21,13 +21,15 @@ fn boots(layout: &'static str, uefi: bool) {
     if uefi && skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) {
         return;
     }
-    let mut machine = Machine::from_image(Medium::detect(&images::debian(layout).image()).unwrap());
+    let image = images::debian(layout).image();
+    let mut machine = Machine::from_image(Medium::detect(&image).unwrap());
     machine.accel = AccelChoice::Tcg;
+    machine.serial_log = Some(image.with_extension(if uefi { "uefi.serial" } else { "bios.serial" }));
     machine.uefi = firmware.filter(|_| uefi);
     let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
     guest.expect(&pattern("^boot-probe: done$").unwrap(), LIMIT).unwrap();
-    // The prompt may stand before the probe's lines or behind them.
-    let prompt = pattern("login: ?$").unwrap();
+    // The prompt may stand before the probe's lines or behind them, and the kernel may write behind the prompt.
+    let prompt = pattern("^debian login: ").unwrap();
     if !prompt.is_match(&guest.transcript()) {
         guest.expect(&prompt, LIMIT).unwrap();
     }

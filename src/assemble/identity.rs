@@ -119,6 +119,7 @@ mod tests {
             mount_points: vec![],
             disks: vec![disk],
             filesystems: vec![fs("mkfs_root", "ext4", None), fs("efi", "vfat", Some(given))],
+            mount_points: vec![],
         }
     }
 

@@ -23,9 +23,10 @@ impl Guest {
     /// # Errors
     /// When no prompt appears within `timeout`, or the login is refused.
     pub fn login(&mut self, user: &str, password: &str, timeout: Duration) -> Result<()> {
-        self.expect(&known(r"login: ?$"), timeout)?;
+        // No end of line: the kernel may write behind the prompt.
+        self.expect(&known(r"login: "), timeout)?;
         self.send_line(user)?;
-        let asked = known(r"Password: ?$|Login incorrect|[#$%>] ?$");
+        let asked = known(r"Password: |Login incorrect|[#$%>] ?($|\[ *\d+\.\d+\] )");
         loop {
             match self.expect(&asked, timeout)?.as_str() {
                 "Login incorrect" => bail!("the guest refused the login of '{user}'"),
@@ -36,13 +37,14 @@ impl Guest {
         self.prepare_shell(timeout)
     }
 
-    /// Makes a shell that waits at its prompt fit for [`Guest::command`]: no echo, no colours.
+    /// Makes a shell that waits at its prompt fit for [`Guest::command`]: no echo, no colours, no
+    /// messages of the kernel in between.
     ///
     /// # Errors
     /// When the shell does not answer within `timeout`.
     pub fn prepare_shell(&mut self, timeout: Duration) -> Result<()> {
         self.send_line(
-            "stty -echo; TERM=dumb; PS1=; PS2=; PROMPT_COMMAND=; unset LS_COLORS; printf 'shell-%s\\n' ready",
+            "stty -echo; dmesg -n 1; TERM=dumb; PS1=; PS2=; PROMPT_COMMAND=; unset LS_COLORS; printf 'shell-%s\\n' ready",
         )?;
         self.expect(&known(r"^shell-ready$"), timeout)?;
         Ok(())
