@@ -276,7 +276,7 @@ fn output_options(request: &BuildRequest) -> Result<OutputOptions, Faults> {
             (true, false) => output::Compression::Zstd,
         },
         qemu_img_options: asked.qemu_img_options.clone(),
-        gzip: asked.gzip.as_ref().map(PathBuf::from),
+        gzip: asked.gzip.as_deref().unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
         docker_target: asked.docker_target.clone(),
         aci_manifest: asked.aci_manifest.clone(),
         oci_architecture: crate::distro::oci_arch(&request.arch).to_owned(),

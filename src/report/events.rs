@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use jiff::Timestamp;
+use chrono::Utc;
 use serde::Serialize;
 
 use super::{Event, Sink};
@@ -35,7 +35,7 @@ impl Sink for EventFile {
         if matches!(event, Event::Output { .. }) {
             return;
         }
-        if let Ok(mut text) = serde_json::to_vec(&Line { time: Timestamp::now().to_string(), event }) {
+        if let Ok(mut text) = serde_json::to_vec(&Line { time: Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true), event }) {
             text.push(b'\n');
             self.0.write_all(&text).ok();
         }

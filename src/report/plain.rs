@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use jiff::Timestamp;
+use chrono::Utc;
 
 use super::{Event, Sink};
 
@@ -35,7 +35,7 @@ pub(super) fn line(event: &Event<'_>) -> Option<String> {
 }
 
 fn stamp() -> String {
-    Timestamp::now().strftime("%Y-%m-%d %H:%M:%S.%3f | ").to_string()
+    Utc::now().format("%Y-%m-%d %H:%M:%S%.3f | ").to_string()
 }
 
 /// Lines on stderr.
