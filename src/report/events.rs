@@ -35,7 +35,9 @@ impl Sink for EventFile {
         if matches!(event, Event::Output { .. }) {
             return;
         }
-        if let Ok(mut text) = serde_json::to_vec(&Line { time: Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true), event }) {
+        if let Ok(mut text) =
+            serde_json::to_vec(&Line { time: Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true), event })
+        {
             text.push(b'\n');
             self.0.write_all(&text).ok();
         }

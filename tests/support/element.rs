@@ -63,7 +63,7 @@ fn lines(names: &[&str]) -> String {
 
 /// Programs of this host that the fake system gets, with the libraries that they load.
 const PROGRAMS: &str = "bash sh env cat ls mkdir rmdir touch rm cp mv ln chmod id sleep readlink stat find grep sed sort \
-     mount ps kill true false date head tail tr wc mktemp basename dirname chown cut env";
+     mount ps kill true false date head tail tr wc mktemp basename dirname chown cut install cmp rsync tar";
 
 /// The element `fake-os` in `elements`: an operating system that is a few programs of this host, made in a
 /// second, in which hooks of every phase run. It installs no packages and boots nowhere.
@@ -73,6 +73,15 @@ pub fn fake_os_element(elements: &Path) -> Element {
         .exports("DISTRO_NAME", "debian")
         .exports("DIB_RELEASE", "bookworm")
         .hook("root.d/10-fake-os", &FAKE_OS.replace("@PROGRAMS@", PROGRAMS))
+}
+
+/// The element `no-packages` in `elements`: gives the fake system a package manager that finds everything
+/// installed already. For tests of elements that ask for programs which the fake system has anyway.
+pub fn no_packages_element(elements: &Path) -> Element {
+    Element::new(elements, "no-packages").hook(
+        "root.d/50-no-packages",
+        "printf '#!/bin/bash\\nexit 0\\n' > $TARGET_ROOT/usr/bin/apt-get; chmod 755 $TARGET_ROOT/usr/bin/apt-get",
+    )
 }
 
 const FAKE_OS: &str = r#"
