@@ -172,7 +172,11 @@ impl PhaseRun<'_> {
         let prefix = if self.breakpoints.outside { vec![] } else { self.prefix() };
         let shell = Shell { prefix: &prefix, environment, cwd: self.cwd };
         self.breakpoints.stop_at("after-error", true, shell, self.reporter);
-        let hints = self.log.map(|log| format!("the whole log is in {}", log.display())).into_iter().collect();
+        let hint = self.log.map_or_else(
+            || "to keep the whole log: --logfile FILE".to_owned(),
+            |log| format!("the whole log is in {}", log.display()),
+        );
+        let hints = vec![hint];
         ExitWith { message: what, code: u8::try_from(status).unwrap_or(1), hints }.into()
     }
 
