@@ -13,7 +13,7 @@ use sha2::Digest;
 use super::host::directory_of;
 use crate::error::on;
 use crate::plan::output::{Checksum, OutputOptions, OutputPlan};
-use crate::report::Reporter;
+use crate::report::{Event, Reporter};
 
 /// Read at a time.
 const CHUNK: usize = 1 << 20;
@@ -121,7 +121,8 @@ impl Finished {
         }
         let dir = directory_of(target);
         File::open(dir).and_then(|d| d.sync_all()).with_context(|| on("syncing", dir))?;
-        reporter.info(format!("Image file {} created...", target.display()));
+        let bytes = std::fs::metadata(target).map_or(0, |m| m.len());
+        reporter.event(&Event::OutputWritten { path: target, bytes });
         Ok(())
     }
 }

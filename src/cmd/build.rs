@@ -13,7 +13,7 @@ use crate::exec::executor::Executor;
 use crate::exec::isolation;
 use crate::exec::work_dir::{Paths, WorkDir};
 use crate::plan::Plan;
-use crate::report::{EventFile, Live, LogFile, Plain, Reporter, Sink, Timings};
+use crate::report::{Event, EventFile, Live, LogFile, Plain, Reporter, Sink, Timings};
 use crate::request::{BuildRequest, RunRequest, Surroundings};
 
 /// Plans, then builds in namespaces of its own, then prints the paths of the outputs.
@@ -108,7 +108,7 @@ fn execute(work: &Path) -> Result<u8> {
     let reporter = reporter(&plan.request.run, timings.clone())?;
     greet(&plan, &reporter);
     Executor::new(&plan, &paths, &reporter)?.run().map_err(|e| destination::explain_full(e, &paths.build))?;
-    reporter.info(timings.table(0.5));
+    reporter.event(&Event::Summary { text: &timings.table(0.5) });
     reporter.info("Build completed successfully");
     Ok(0)
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::error::on;
+use crate::error::{HostNotReady, on};
 
 use super::mount::{Mount, Overlay, mounted_below};
 
@@ -44,7 +44,11 @@ impl LayerStack {
         fs::create_dir_all(dir.join("base")).with_context(|| on("making", dir))?;
         fs::create_dir_all(tree).with_context(|| on("making", tree))?;
         let mut stack = Self { mount: None, dir: dir.to_owned(), tree: tree.to_owned(), closed: Vec::new(), made: 0 };
-        stack.open()?;
+        stack.open().map_err(|error| {
+            let hint = "overlayfs needs a work directory on a filesystem like ext4, xfs or tmpfs: build in memory (without \
+                        --no-tmpfs), or set TMPDIR to such a place";
+            HostNotReady::new(format!("the layers of the root tree cannot be mounted: {error:#}"), hint)
+        })?;
         Ok(stack)
     }
 

@@ -32,7 +32,7 @@ impl EventFile {
 impl Sink for EventFile {
     fn event(&mut self, event: &Event<'_>) {
         // Output belongs to the log; events are about what happens.
-        if matches!(event, Event::Output { .. }) {
+        if matches!(event, Event::Output { .. } | Event::Summary { .. }) {
             return;
         }
         if let Ok(mut text) =

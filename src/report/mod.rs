@@ -82,6 +82,11 @@ pub enum Event<'a> {
         /// How long it took.
         seconds: f64,
     },
+    /// What there is to say at the end: several lines.
+    Summary {
+        /// The lines.
+        text: &'a str,
+    },
     /// An output is at its place.
     OutputWritten {
         /// The file.

@@ -30,6 +30,7 @@ pub(super) fn line(event: &Event<'_>) -> Option<String> {
         }
         Event::StepFinished { step, seconds } if *seconds >= 0.1 => format!("{step}: {seconds:.1} s"),
         Event::StepFinished { .. } => return None,
+        Event::Summary { text } => (*text).to_owned(),
         Event::OutputWritten { path, .. } => format!("Image file {} created...", path.display()),
     })
 }
