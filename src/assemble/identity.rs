@@ -116,7 +116,6 @@ mod tests {
         };
         let given = Uuid::from_u128(0xdead_beef_0000_0000_0000_0000_0000_0001);
         DiskLayout {
-            mount_points: vec![],
             disks: vec![disk],
             filesystems: vec![fs("mkfs_root", "ext4", None), fs("efi", "vfat", Some(given))],
             mount_points: vec![],
