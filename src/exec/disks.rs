@@ -2,7 +2,7 @@
 //! without a block device in between.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -17,7 +17,6 @@ use crate::plan::disk::place::PlacedLayout;
 use crate::report::Reporter;
 
 use super::environment::Environment;
-use super::layers::LayerStack;
 use super::work_dir::Paths;
 
 /// Disks with known sizes and places.
@@ -73,23 +72,15 @@ impl<'a> Disks<'a> {
         reporter.step("writing the disk", || self.with_assembly(|assembly| assembly.assemble(tree, boot, reporter)))
     }
 
-    /// Writes the disks, attaches them, and mounts them where the tree was, which moves to `built`
-    /// beside it; tells the hooks that follow which devices there are (contract 2.6, steps 13 to 18).
+    /// Writes the disks from the tree at `built`, attaches them, and mounts them where the tree was; tells the
+    /// hooks that follow which devices there are (contract 2.6, steps 16 to 18).
     ///
     /// # Errors
     /// As [`Disks::write`], and when the kernel lacks loop devices or a filesystem.
-    pub fn attach(
-        &self,
-        layers: &mut LayerStack,
-        variables: &mut Environment,
-        reporter: &Reporter,
-    ) -> Result<AttachedDisk> {
-        let built = self.paths.build.join("built");
-        fs::create_dir_all(&built).with_context(|| on("making", &built))?;
-        layers.move_to(&built)?;
+    pub fn attach(&self, built: &Path, variables: &mut Environment, reporter: &Reporter) -> Result<AttachedDisk> {
         let base = &self.paths.tree;
         let attached = reporter.step("writing and attaching the disk", || {
-            self.with_assembly(|assembly| AttachedDisk::create(assembly, &built, base, reporter))
+            self.with_assembly(|assembly| AttachedDisk::create(assembly, built, base, reporter))
         })?;
         variables.insert("IMAGE_BLOCK_DEVICE".into(), attached.block_device().into());
         variables.insert("IMAGE_BLOCK_DEVICES".into(), attached.block_devices().into());

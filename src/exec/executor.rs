@@ -79,7 +79,6 @@ impl<'a> Executor<'a> {
         self.make_root(&mut layers)?;
         self.fill_tree(&mut layers)?;
         let size = finish::prepare(self.plan, self.paths, &mut self.variables, self.reporter)?;
-        self.warn_of_legacy_hooks();
         if self.plan.attaches() {
             self.finish_on_disk(&mut layers, size)?
         } else {
@@ -142,13 +141,6 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn warn_of_legacy_hooks(&self) {
-        if self.plan.hooks.running(Phase::BlockDevice).next().is_some() {
-            // Upstream's own driver cannot finish such a build either (contract 2.12).
-            self.reporter.warn("block-device.d hooks are not run: describe the disk in block-device-default.yaml");
-        }
-    }
-
     /// The last phases on the tree itself, then the disk from it.
     fn finish_loop_free(&mut self, layers: &mut LayerStack, size: u64) -> Result<()> {
         let boot = self.finish_tree(layers, None)?;
@@ -168,13 +160,27 @@ impl<'a> Executor<'a> {
     fn finish_on_disk(&mut self, layers: &mut LayerStack, size: u64) -> Result<()> {
         let (plan, paths) = (self.plan, self.paths);
         let identities = self.identities.clone();
-        let disks = Disks::place(plan, paths, &identities, size)?;
-        let attached = disks.attach(layers, &mut self.variables, self.reporter)?;
+        let built = paths.build.join("built");
+        fs::create_dir_all(&built).with_context(|| on("making", &built))?;
+        layers.move_to(&built)?;
         self.on_disk = true;
+        self.legacy_block_device(layers)?;
+        let disks = Disks::place(plan, paths, &identities, size)?;
+        let attached = disks.attach(&built, &mut self.variables, self.reporter)?;
         let boot = self.finish_tree(layers, Some(&attached))?;
         finish::write_outputs(plan, paths, None, &[Source::Tree], self.reporter)?;
         disks.detach(attached, &boot, self.reporter)?;
         finish::write_outputs(plan, paths, Some(&disks.raw()), &[Source::Disk], self.reporter)
+    }
+
+    /// Old elements make their own block device here and print its name. Upstream's driver cannot finish such
+    /// a build (contract 2.12); here the hooks run, and the disk is made from the layout all the same.
+    fn legacy_block_device(&mut self, layers: &mut LayerStack) -> Result<()> {
+        if self.plan.hooks.running(Phase::BlockDevice).next().is_some() {
+            self.reporter.warn("what block-device.d hooks make is not used: the disk is made from the layout");
+            self.phase(Phase::BlockDevice, layers)?;
+        }
+        Ok(())
     }
 
     fn finish_tree(&mut self, layers: &mut LayerStack, attached: Option<&AttachedDisk>) -> Result<BootSpec> {

@@ -204,7 +204,7 @@ fn attach_reason(request: &BuildRequest, hooks: &HookTree, builtin: &Path) -> Op
     if request.disk.attach {
         return Some("--attach was given".to_owned());
     }
-    let foreign = [Phase::PreFinalise, Phase::Finalise].into_iter().flat_map(|p| hooks.running(p).map(move |h| (p, h)));
+    let foreign = [Phase::BlockDevice, Phase::PreFinalise, Phase::Finalise].into_iter().flat_map(|p| hooks.running(p).map(move |h| (p, h)));
     let foreign = foreign
         .filter(|(_, hook)| !hook.path.starts_with(builtin))
         .map(|(phase, hook)| format!("element {} brings {}/{}", hook.element, phase.dir(), hook.name));
@@ -234,15 +234,10 @@ fn choose_layout(
 fn layout_files(resolution: &Resolution) -> Vec<(String, PathBuf)> {
     let mut files = Vec::new();
     for element in &resolution.elements {
-        // The catalog has listed this directory; one that vanished meanwhile has no layout.
-        let entries = std::fs::read_dir(&element.dir).into_iter().flatten().flatten().map(|e| e.path());
-        let is_layout = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("block-device-") && name.ends_with(".yaml")
-        };
-        let mut found: Vec<_> = entries.filter(is_layout).map(|path| (element.name.clone(), path)).collect();
-        found.sort();
-        files.extend(found);
+        let dir = glob::Pattern::escape(&element.dir.to_string_lossy());
+        // The catalog has listed this directory; what vanished meanwhile is no layout.
+        let found = glob::glob(&format!("{dir}/block-device-*.yaml")).into_iter().flatten().flatten();
+        files.extend(found.map(|path| (element.name.clone(), path)));
     }
     files
 }
