@@ -53,7 +53,10 @@ fn hooks_run_in_order_in_every_phase() {
         let three = |p: &&str| format!("{p} 9-first\n{p} 10-early\n{p} 100-late\n");
         phases.iter().map(three).collect()
     };
-    assert_eq!(sandbox.read("order"), expected(&["root", "extra-data", "post-root", "block-device", "pre-finalise", "cleanup"]));
+    assert_eq!(
+        sandbox.read("order"),
+        expected(&["root", "extra-data", "post-root", "block-device", "pre-finalise", "cleanup"])
+    );
     assert_eq!(
         content(&sandbox, "out/x.tar", "order"),
         expected(&["pre-install", "install", "post-install", "finalise"])

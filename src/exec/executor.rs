@@ -130,6 +130,7 @@ impl<'a> Executor<'a> {
         self.phase(Phase::PreInstall, layers)?;
         self.phase(Phase::Install, layers)?;
         self.extra_packages(layers)?;
+        finish::write_fstab(self.plan, &self.paths.tree)?;
         self.phase(Phase::PostInstall, layers)?;
         self.phase(Phase::PostRoot, layers)?;
         api.close()?;

@@ -52,13 +52,23 @@ pub fn prepare(plan: &Plan, paths: &Paths, variables: &mut Environment, reporter
     reporter.info("Calculating image size");
     let bytes = disk_size(plan, &paths.tree)?;
     variables.insert("DIB_IMAGE_SIZE".into(), (bytes / 1024).to_string().into());
-    let fstab = plan.layout.fstab_text();
-    if !fstab.is_empty() {
-        let etc = paths.tree.join("etc");
-        fs::create_dir_all(&etc).with_context(|| on("making", &etc))?;
-        fs::write(etc.join("fstab"), fstab).with_context(|| on("writing", &etc.join("fstab")))?;
-    }
+    write_fstab(plan, &paths.tree)?;
     Ok(bytes)
+}
+
+/// Writes /etc/fstab, if the layout has lines for it. Done before post-install, because generators of an
+/// initramfs look there for the root filesystem's type, and again for the final tree.
+///
+/// # Errors
+/// When the tree cannot be written to.
+pub fn write_fstab(plan: &Plan, tree: &Path) -> Result<()> {
+    let text = plan.layout.fstab_text();
+    if text.is_empty() || !plan.needs_disk() {
+        return Ok(());
+    }
+    let etc = tree.join("etc");
+    fs::create_dir_all(&etc).with_context(|| on("making", &etc))?;
+    fs::write(etc.join("fstab"), text).with_context(|| on("writing", &etc.join("fstab")))
 }
 
 /// Writes what `grub-probe` will answer from.

@@ -204,7 +204,9 @@ fn attach_reason(request: &BuildRequest, hooks: &HookTree, builtin: &Path) -> Op
     if request.disk.attach {
         return Some("--attach was given".to_owned());
     }
-    let foreign = [Phase::BlockDevice, Phase::PreFinalise, Phase::Finalise].into_iter().flat_map(|p| hooks.running(p).map(move |h| (p, h)));
+    let foreign = [Phase::BlockDevice, Phase::PreFinalise, Phase::Finalise]
+        .into_iter()
+        .flat_map(|p| hooks.running(p).map(move |h| (p, h)));
     let foreign = foreign
         .filter(|(_, hook)| !hook.path.starts_with(builtin))
         .map(|(phase, hook)| format!("element {} brings {}/{}", hook.element, phase.dir(), hook.name));
