@@ -1,6 +1,7 @@
 //! The variables that the engine gives to every hook (contract 6.1), on top of what the caller exported.
 
 use crate::assemble::identity::Identities;
+use crate::element::export;
 use crate::plan::Plan;
 use crate::plan::variables;
 
@@ -41,16 +42,10 @@ pub fn initial(plan: &Plan, paths: &Paths, identities: &Identities) -> Environme
 
 /// Names and places of elements, in the forms that `element-info --env` gives (contract 1.5).
 fn element_variables(plan: &Plan, set: &mut impl FnMut(&str, &str)) {
-    let elements = &plan.resolution.elements;
-    let names: Vec<&str> = elements.iter().map(|e| e.name.as_str()).collect();
-    let mut sorted: Vec<_> = elements.iter().map(|e| (e.name.as_str(), e.dir.display().to_string())).collect();
-    sorted.sort();
-    let yaml: String = sorted.iter().map(|(name, dir)| format!("{name}: {dir}\n")).collect();
-    let array: String = elements.iter().map(|e| format!("[{}]={} ", e.name, e.dir.display())).collect();
-    set("IMAGE_ELEMENT", &names.join(" "));
-    set("IMAGE_ELEMENT_YAML", &yaml);
-    // How bash hands an exported function to its children.
-    set("BASH_FUNC_get_image_element_array%%", &format!("() {{ echo \"{array}\"\n}}"));
+    let resolution = &plan.resolution;
+    set("IMAGE_ELEMENT", &export::image_element(resolution));
+    set("IMAGE_ELEMENT_YAML", &export::image_element_yaml(resolution));
+    set(&export::array_function_variable(), &export::array_function(resolution));
     let path: Vec<_> = plan.elements_path.iter().map(|p| p.display().to_string()).collect();
     set("ELEMENTS_PATH", &path.join(":"));
 }
