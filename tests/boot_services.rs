@@ -87,7 +87,7 @@ fn generic_elements_do_in_a_booted_guest_what_they_promise() {
     // Nothing of the builder is left.
     assert_eq!(
         run(
-            "find / -xdev \\( -name 'in_target.d' -o -name '.image-create' -o -name 'policy-rc.d' -o -name '99-image-build' \\) | wc -l"
+            "sudo -n find / -xdev \\( -name 'in_target.d' -o -name '.image-create' -o -name 'policy-rc.d' -o -name '99-image-build' \\) | wc -l"
         ),
         "0"
     );
