@@ -50,7 +50,8 @@ pub fn beside(exe: &Path) -> Option<Builtin> {
     let installed = exe.parent()?.parent()?.join("share/image-create");
     Builtin::found_below(&installed).or_else(|| {
         // target/<triple>/<profile>/image-create, or target/<triple>/<profile>/deps/<test>.
-        let target = exe.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file() && dir.ends_with("target"))?;
+        // Cargo's mark in it is no sign: cargo writes none where the directory was there before.
+        let target = exe.ancestors().find(|dir| dir.ends_with("target"))?;
         let sources = target.parent()?;
         Builtin::found_below(sources).filter(|b| sources.join("build.rs").is_file() && b.elements.join("base").is_dir())
     })
@@ -263,7 +264,6 @@ mod tests {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }
         fs::write(root.path().join("build.rs"), "").unwrap();
-        fs::write(root.path().join("target/CACHEDIR.TAG"), "").unwrap();
         assert_eq!(beside(&root.path().join("target/triple/debug/image-create")), Some(Builtin::below(root.path())));
         assert_eq!(beside(&root.path().join("elsewhere/bin/image-create")), None);
     }
