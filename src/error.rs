@@ -79,6 +79,11 @@ impl Fault {
         Self { place: Some(place), message: message.into(), hint: None }
     }
 
+    /// The fault on one line, with its hint: for a fault that stops nothing.
+    pub fn sentence(&self) -> String {
+        self.hint.as_ref().map_or_else(|| self.to_string(), |hint| format!("{self} ({hint})"))
+    }
+
     /// The same fault with a hint.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -119,7 +119,7 @@ fn greet(plan: &Plan, reporter: &Reporter) {
     let names: Vec<_> = plan.resolution.names().collect();
     reporter.info(format!("Expanded element dependencies to: {}", names.join(" ")));
     for warning in &plan.warnings {
-        reporter.warn(warning.to_string());
+        reporter.warn(warning.sentence());
     }
 }
 

@@ -26,13 +26,13 @@ pub fn run(args: &ElementArgs) -> Result<u8> {
     let request = BuildRequest::new(&build, surroundings)?;
     let builtin = request.builtin()?;
     let (catalog, warnings) = ElementCatalog::load(&request.elements_path, Some(&builtin.elements))?;
-    warnings.iter().for_each(|w| reporter.warn(w.to_string()));
+    warnings.iter().for_each(|w| reporter.warn(w.sentence()));
     let text = match &args.what {
         ElementVerb::List if args.json => json(&describe::list(&catalog)?)?,
         ElementVerb::List => describe::list_text(&describe::list(&catalog)?),
         ElementVerb::Show { name } => {
             let (shown, warnings) = describe::show(&catalog, name)?;
-            warnings.iter().for_each(|w| reporter.warn(w.to_string()));
+            warnings.iter().for_each(|w| reporter.warn(w.sentence()));
             if args.json { json(&shown)? } else { describe::show_text(&shown) }
         }
         ElementVerb::Deps { .. } => {

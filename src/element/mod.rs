@@ -10,57 +10,11 @@ pub mod phase;
 pub mod resolve;
 pub mod run_order;
 
-use std::fmt;
+use crate::error::Fault;
 
-use crate::error::{Fault, Place};
-
-/// Something in an element that is not wrong enough to stop for, with its place and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
-    /// Where it stands, if it stands in a file.
-    pub place: Option<Place>,
-    /// What is odd: no full stop.
-    pub message: String,
-    /// What the user can do about it.
-    pub hint: Option<String>,
-}
-
-impl Warning {
-    /// A warning without a place.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { place: None, message: message.into(), hint: None }
-    }
-
-    /// A warning with a place.
-    pub fn at(place: Place, message: impl Into<String>) -> Self {
-        Self { place: Some(place), message: message.into(), hint: None }
-    }
-
-    /// The same warning with a hint.
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
-
-impl From<Fault> for Warning {
-    fn from(fault: Fault) -> Self {
-        Self { place: fault.place, message: fault.message, hint: fault.hint }
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(place) = &self.place {
-            write!(f, "{place}: ")?;
-        }
-        f.write_str(&self.message)?;
-        if let Some(hint) = &self.hint {
-            write!(f, " ({hint})")?;
-        }
-        Ok(())
-    }
-}
+/// Something in an element that is not wrong enough to stop for, with its place and what to do; shown by
+/// [`Fault::sentence`].
+pub type Warning = Fault;
 
 #[cfg(test)]
 pub(crate) mod fixture {

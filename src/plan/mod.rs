@@ -228,7 +228,7 @@ fn choose_layout(
     };
     let mut found: Vec<Fault> = Vec::new();
     let layout = disk::parse(&text, &file, &root, &mut found)?;
-    warnings.extend(found.into_iter().map(Warning::from));
+    warnings.extend(found);
     Ok((layout, file.display().to_string()))
 }
 

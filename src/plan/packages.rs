@@ -66,7 +66,7 @@ impl PackagePlan {
         let shared = SharedMaps::load(shared).map_err(|f| faults.extend(f.0)).unwrap_or_default();
         let Some((squashed, found)) = squashed else { return Err(Faults(faults)) };
         Faults::or(faults, ())?;
-        warnings.extend(found.into_iter().map(Warning::from));
+        warnings.extend(found);
 
         let text = |name: &str| match lookup(name) {
             Var::Set(value) => value,
@@ -114,7 +114,7 @@ fn element_maps(
         };
         match ElementMap::parse(&text, &file) {
             Ok((map, found)) => {
-                warnings.extend(found.into_iter().map(Warning::from));
+                warnings.extend(found);
                 maps.insert(name.clone(), map);
             }
             Err(found) => faults.extend(found.0),

@@ -6,6 +6,7 @@ use petgraph::dot;
 use serde_json::{Value, json};
 
 use crate::element::phase::{Phase, Side};
+use crate::error::Fault;
 
 use super::Plan;
 use super::disk::{Filesystem, PartitionType, Size, size};
@@ -21,7 +22,7 @@ impl Plan {
         self.outputs_text(&mut text);
         if !self.warnings.is_empty() {
             text.push_str("\nWarnings\n");
-            self.warnings.iter().for_each(|w| line(&mut text, format!("  {w}")));
+            self.warnings.iter().for_each(|w| line(&mut text, format!("  {}", w.sentence())));
         }
         text.truncate(text.trim_end().len());
         text
@@ -154,7 +155,7 @@ impl Plan {
                 json!({"phase": phase, "side": phase.side(), "hooks": hooks})
             })
             .collect();
-        let warnings: Vec<_> = self.warnings.iter().map(ToString::to_string).collect();
+        let warnings: Vec<_> = self.warnings.iter().map(Fault::sentence).collect();
         let needs: Vec<_> = self.needs.iter().map(|n| json!({"what": n.what.to_string(), "for": n.why})).collect();
         json!({
             "arch": self.request.arch,
