@@ -489,3 +489,29 @@ fn a_full_disk_is_the_hosts_fault() {
     full.close().unwrap();
     sandbox.assert_clean();
 }
+
+#[test]
+fn c14_whatever_is_mounted_below_the_tree_is_unmounted_and_what_was_shown_there_survives() {
+    if skip_without_root() {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.fake_os();
+    let cache = sandbox.path("cache");
+    fs::create_dir_all(cache.join("sub")).unwrap();
+    fs::write(cache.join("precious"), "kept").unwrap();
+    let body = "cd $TARGET_ROOT; mkdir -p srv/one srv/two opt; ln -s srv link
+        mount --bind CACHE srv/one; mount -t tmpfs none srv/one/sub; mount --bind /etc $TARGET_ROOT/link/two; mount --bind CACHE opt";
+    let body = body.replace("CACHE", &cache.display().to_string());
+    sandbox
+        .element("mounts")
+        .hook("root.d/90-mount", &body)
+        .hook("pre-finalise.d/10-again", "mount --bind /etc $TMP_MOUNT_PATH/opt");
+    tar(&sandbox, &["mounts"]).succeeded();
+    let names = listing(&sandbox, "out/x.tar");
+    for dir in ["srv/one", "srv/two", "opt"] {
+        assert!(names.contains(dir) && !names.iter().any(|n| n.starts_with(&format!("{dir}/"))), "{dir}: {names:?}");
+    }
+    assert_eq!(sandbox.read("cache/precious"), "kept");
+    sandbox.assert_clean();
+}
