@@ -37,7 +37,6 @@ class Tree:
     def change(self, files, variables):
         """Does what the catalogue says, and adds the hand-written files. The order is part of the format."""
         package = self.package
-        self.remove(package.remove)
         for old, new in package.moves.items():
             self._need(old)
             self._parent(new)
@@ -46,6 +45,7 @@ class Tree:
             self._need(old)
             self._parent(new)
             shutil.copy(self.at(old), self.at(new))
+        self.remove(package.remove)
         for new, pattern in package.concatenate.items():
             self._concatenate(new, pattern)
         for path, edits in package.edits.items():
