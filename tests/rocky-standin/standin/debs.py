@@ -53,21 +53,30 @@ class Apt:
 
     def download(self, seeds, debs):
         """Brings all packages into the archive directory, and removes older ones from it."""
+        wanted = {deb.file_name for deb in debs.values()}
+        # apt moves a file here when it is complete and has the right digest.
+        if all((self.archives / name).exists() for name in wanted):
+            self._remove_all_but(wanted)
+            return
         try:
             self._install(self.archives, ["-q", "--download-only"], seeds, "downloading Debian's packages")
         except BuildError:
             # The lists may be older than the archive, which does not keep replaced packages.
             self._update()
             self._install(self.archives, ["-q", "--download-only"], seeds, "downloading Debian's packages")
-        wanted = {deb.file_name for deb in debs.values()}
+        missing = self._remove_all_but(wanted)
+        if missing:
+            raise BuildError(
+                f"downloading Debian's packages: {', '.join(sorted(missing))} missing afterwards\n"
+                "  the package lists have changed meanwhile: run it again"
+            )
+
+    def _remove_all_but(self, wanted):
+        """Removes other packages from the archive directory; returns those that it does not have."""
         present = {path.name for path in self.archives.glob("*.deb")}
         for name in present - wanted:
             (self.archives / name).unlink()
-        if wanted - present:
-            raise BuildError(
-                f"downloading Debian's packages: {', '.join(sorted(wanted - present))} missing afterwards\n"
-                "  the package lists have changed meanwhile: run it again"
-            )
+        return wanted - present
 
     def _install(self, archives, mode, seeds, doing):
         options = {
