@@ -14,12 +14,13 @@ BINARY := target/$(HOST)/release/image-create
 RUNNER := CARGO_TARGET_$(shell echo $(HOST) | tr 'a-z-' 'A-Z_')_RUNNER
 # The binary's other names on a host.
 NAMES := disk-image-create
-SCRIPTS := .ci/run $(wildcard tests/setup/*.sh bench/*.sh)
+SCRIPTS := .ci/run $(wildcard tests/setup/*.sh tests/rocky-standin/*.sh bench/*.sh)
 
-.PHONY: help build image test lint bench install setup-build setup-test
+.PHONY: help build image test standin lint bench install setup-build setup-test setup-standin
 help:
 	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
 	@echo "make test     install what the tests need and run them all"
+	@echo "make standin  build the stand-in for Rocky Linux's repositories that the tests use (tests/rocky-standin)"
 	@echo "make lint     formatting, clippy, shellcheck"
 	@echo "make bench    build the same image with diskimage-builder and with this program, and compare"
 	@echo "make install  into DESTDIR$(PREFIX)"
@@ -28,7 +29,10 @@ setup-build:
 	tests/setup/check-cargo.sh
 	tests/setup/install-packages.sh tests/setup/build-packages.txt
 
-setup-test: setup-build
+setup-standin:
+	tests/setup/install-packages.sh tests/rocky-standin/host-packages.txt
+
+setup-test: setup-build setup-standin
 	tests/setup/install-packages.sh tests/setup/test-packages.txt
 	tests/setup/unpack-test-data.sh tests/setup/test-data.txt target/test-data
 
@@ -43,12 +47,16 @@ image: setup-build build
 test: setup-test
 	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked
 
+# Not Rocky Linux: Debian's files in RPMs with Rocky's names. Built once and kept.
+standin: setup-standin
+	$(SUDO) tests/rocky-standin/build.py
+
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	shellcheck $(SCRIPTS)
 	@# Hooks and other scripts of elements: whatever starts with a shell's name.
-	find $(wildcard elements tests/elements) -type f -exec awk 'FNR == 1 && /^#!.*(bash|\/sh)/ { print FILENAME } { nextfile }' {} + \
+	find $(wildcard elements tests/elements tests/rocky-standin/files) -type f -exec awk 'FNR == 1 && /^#!.*(bash|\/sh)/ { print FILENAME } { nextfile }' {} + \
 	    | xargs -r shellcheck
 
 bench: setup-build build
