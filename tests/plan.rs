@@ -40,6 +40,11 @@ fn vm_debian_minimal() {
 }
 
 #[test]
+fn vm_rocky_minimal() {
+    golden("vm-rocky-minimal", &["vm", "rocky-minimal"], &[]);
+}
+
+#[test]
 fn uefi_and_bios_in_one_image_with_services() {
     let elements =
         ["vm", "block-device-efi", "debian-minimal", "openssh-server", "growroot", "devuser", "cloud-init-nocloud"];

@@ -80,19 +80,29 @@ fn a_plain_vm_has_hooks_in_every_phase_that_makes_it() {
 
 #[test]
 fn the_plan_can_tell_what_the_environment_files_set() {
-    let (_, tree, _) = build(&["vm", "debian-minimal"], "amd64");
-    let files: Vec<_> = tree.environment.iter().map(|h| &h.path).collect();
-    let initial = BTreeMap::from([("ARCH".to_owned(), "amd64".to_owned()), ("FS_TYPE".to_owned(), "ext4".to_owned())]);
-    let env = environment::evaluate(&files, &initial).unwrap();
-    assert_eq!(env.known("DISTRO_NAME"), Some("debian"));
-    for name in ["DIB_RELEASE", "DIB_INIT_SYSTEM"] {
-        assert!(env.known(name).is_some(), "{name}: {:?}", env.get(name));
+    for (os, distro) in [("debian-minimal", "debian"), ("rocky-minimal", "rocky")] {
+        let (_, tree, _) = build(&["vm", os], "amd64");
+        let files: Vec<_> = tree.environment.iter().map(|h| &h.path).collect();
+        let initial =
+            BTreeMap::from([("ARCH".to_owned(), "amd64".to_owned()), ("FS_TYPE".to_owned(), "ext4".to_owned())]);
+        let env = environment::evaluate(&files, &initial).unwrap();
+        assert_eq!(env.known("DISTRO_NAME"), Some(distro));
+        for name in ["DIB_RELEASE", "DIB_INIT_SYSTEM"] {
+            assert!(env.known(name).is_some(), "{os} {name}: {:?}", env.get(name));
+        }
     }
 }
 
 #[test]
 fn bash_agrees_with_what_the_plan_tells_about_the_environment() {
-    let (_, tree, _) = build(&["vm", "debian-minimal", "cloud-init", "devuser", "dhcp-all-interfaces"], "amd64");
+    for os in alternatives(OPERATING_SYSTEM) {
+        bash_agrees(&["vm", &os, "cloud-init", "devuser", "dhcp-all-interfaces", "epel"]);
+    }
+}
+
+#[track_caller]
+fn bash_agrees(elements: &[&str]) {
+    let (_, tree, _) = build(elements, "amd64");
     let initial = BTreeMap::from([("ARCH", "amd64"), ("FS_TYPE", "ext4"), ("HOME", "/root"), ("IMAGE_NAME", "image")]);
     let mut bash = std::process::Command::new("bash");
     bash.args(["-c", "set -ue -o pipefail; for f in \"$@\"; do . \"$f\"; done >&2; env -0", "bash"]);

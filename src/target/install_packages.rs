@@ -130,35 +130,47 @@ fn run_one(manager: Manager, argv: &[String]) -> Result<u8> {
     command.args(&argv[1..]).envs(manager.environment().iter().copied());
     let mut not_found = Vec::new();
     let code = lines(command, Streams::Stderr, |line| {
-        not_found.extend(package_not_found(line));
+        not_found.extend(packages_not_found(line));
         std::io::stderr().lock().write_all(line).context("writing to stderr")
     })?;
-    if code != 0 && manager == Manager::Apt && !not_found.is_empty() {
-        for hint in apt_hints(&not_found) {
+    if code != 0 && !not_found.is_empty() {
+        // dnf 4 names them twice.
+        not_found.sort_unstable();
+        not_found.dedup();
+        for hint in hints(manager, &not_found) {
             say(&hint)?;
         }
     }
     Ok(code)
 }
 
-/// The name in apt's complaint about a package that it does not know.
-fn package_not_found(line: &[u8]) -> Option<String> {
+/// The names in a manager's complaint about packages that it does not know: apt's has one a line, dnf 4's all
+/// of them in one line, dnf 5's one a line again.
+fn packages_not_found(line: &[u8]) -> Vec<String> {
     let line = String::from_utf8_lossy(line);
-    line.trim().strip_prefix("E: Unable to locate package ").map(str::to_owned)
+    let complaints = ["E: Unable to locate package ", "Error: Unable to find a match: ", "No match for argument: "];
+    let names = complaints.iter().find_map(|start| line.trim().strip_prefix(start));
+    names.into_iter().flat_map(str::split_whitespace).map(str::to_owned).collect()
 }
 
-/// What may be meant by packages that apt does not know.
-fn apt_hints(not_found: &[String]) -> Vec<String> {
-    let listing = Cmd::new("apt-cache").arg("pkgnames").read().unwrap_or_default();
-    let known: Vec<&str> = listing.lines().collect();
+/// What may be meant by packages that the manager does not know.
+fn hints(manager: Manager, not_found: &[String]) -> Vec<String> {
+    let listing = match manager {
+        Manager::Apt => Cmd::new("apt-cache").arg("pkgnames").read(),
+        // dnf 5 ends lines only where it is told to; dnf 4 does so anyway.
+        _ => Cmd::new("dnf").args(["-q", "-C", "repoquery", "--qf", "%{name}\n"]).read(),
+    };
+    let listing = listing.unwrap_or_default();
+    let mut known: Vec<&str> = listing.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+    known.sort_unstable();
+    known.dedup();
     // With nothing but the installed packages known, near names would only mislead.
-    if !has_apt_lists() {
+    if manager == Manager::Apt && !has_apt_lists() {
         return vec!["hint: apt has no package lists here: run apt-get update in an earlier hook".to_owned()];
     }
+    let place = if manager == Manager::Apt { "component" } else { "repository" };
     let hint = |name: &String| match near(name, &known) {
-        near if near.is_empty() => {
-            format!("hint: no package is called nearly like '{name}'; is its component enabled?")
-        }
+        near if near.is_empty() => format!("hint: no package is called nearly like '{name}'; is its {place} enabled?"),
         near => format!("hint: for '{name}' did you mean {}?", near.join(", ")),
     };
     not_found.iter().map(hint).collect()
@@ -209,8 +221,10 @@ mod tests {
 
     #[test]
     fn unknown_packages_are_picked_out_of_stderr() {
-        assert_eq!(package_not_found(b"E: Unable to locate package cowsya\n"), Some("cowsya".to_owned()));
-        assert_eq!(package_not_found(b"W: Unable to read\n"), None);
+        assert_eq!(packages_not_found(b"E: Unable to locate package cowsya\n"), ["cowsya"]);
+        assert_eq!(packages_not_found(b"Error: Unable to find a match: cowsya vmi\n"), ["cowsya", "vmi"]);
+        assert_eq!(packages_not_found(b"No match for argument: cowsya\n"), ["cowsya"]);
+        assert!(packages_not_found(b"W: Unable to read\n").is_empty());
         assert_eq!(near("cowsya", &["cowsay", "cowsay-off", "vim", "cows"]), ["cowsay"]);
         assert_eq!(near("python3-yam", &["python3-yaml", "vim"]), ["python3-yaml"]);
     }
