@@ -10,7 +10,7 @@ use image_create::report::Reporter;
 use support::{images, skip, skip_without, skip_without_root};
 
 /// How long a Debian takes to its login prompt, on a machine that does other things as well.
-const LIMIT: Duration = Duration::from_secs(400);
+const LIMIT: Duration = Duration::from_secs(600);
 
 /// Boots the image of `layout` to a login prompt and checks what the probe inside says.
 fn boots(layout: &'static str, uefi: bool) {
