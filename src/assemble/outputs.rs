@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::publish::{Finished, Partial, checksums};
 use super::{archive, convert, host, oci, sparse};
 use crate::error::on;
-use crate::plan::output::{Format, OutputOptions, OutputPlan, Source, Tool};
+use crate::plan::output::{Format, OutputOptions, OutputPlan, Tool};
 use crate::report::Reporter;
 
 /// What outputs are made from.
@@ -132,9 +132,4 @@ fn side_by_side<T: Send>(outputs: &[OutputPlan], work: impl Fn(&OutputPlan) -> R
     let results = results.into_inner().unwrap_or_else(|e| e.into_inner());
     // Outputs that were not begun have no result; the error that stopped them is in another place.
     results.into_iter().flatten().collect()
-}
-
-/// Whether any of the outputs needs the disk.
-pub fn need_disk(outputs: &[OutputPlan]) -> bool {
-    outputs.iter().any(|o| o.format.source() == Source::Disk)
 }

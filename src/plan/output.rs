@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Serialize;
+use strsim::levenshtein;
 
 use crate::error::{Fault, Faults};
 
@@ -169,29 +170,13 @@ impl FromStr for Format {
             return Ok(format);
         }
         let known: Vec<&str> = Self::all().map(Self::name).collect();
-        let near = known.iter().min_by_key(|k| distance(k, name)).filter(|k| distance(k, name) <= 2);
+        let near = known.iter().min_by_key(|k| levenshtein(k, name)).filter(|k| levenshtein(k, name) <= 2);
         let hint = match near {
             Some(near) => format!("did you mean '{near}'? Known formats: {}", known.join(", ")),
             None => format!("known formats: {}", known.join(", ")),
         };
         Err(Fault::new(format!("no image format is called '{name}'")).hint(hint))
     }
-}
-
-/// How many letters have to change, come or go between two words (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let change = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// How a qcow2 is compressed.
