@@ -23,6 +23,7 @@ pub mod element;
 pub mod images;
 pub mod leaks;
 pub mod process;
+pub mod standin;
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -32,6 +33,7 @@ use std::time::Duration;
 pub use element::Element;
 pub use leaks::Leaks;
 pub use process::{Outcome, Running};
+pub use standin::{Served, Standin};
 
 /// The program under test.
 pub fn image_create() -> &'static Path {
