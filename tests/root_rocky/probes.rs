@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run;
-use crate::support::repository;
 
 /// The packages: name, lines of the header, and files with their attributes.
 const PACKAGES: &[(&str, &str, &[(&str, &str)])] = &[
@@ -20,14 +19,15 @@ const PACKAGES: &[(&str, &str, &[(&str, &str)])] = &[
         ],
     ),
     ("probe-recommended", "", &[("", "/usr/bin/probe-recommended")]),
-    // Moves the database to where release 10 and Fedora have it; its content is the setting.
-    ("probe-database", "", &[("", "/usr/lib/rpm/macros.d/macros.probe")]),
+    // Moves the database to where release 10 and Fedora have it: its content is the setting, and read after that of the
+    // stand-in's rpm.
+    ("probe-database", "", &[("", "/etc/rpm/x86_64-linux/macros")]),
 ];
 
 /// What every file of the packages holds.
 const CONTENT: &str = "%_dbpath /usr/lib/sysimage/rpm\n";
 
-/// The repository file of a repository of [`PACKAGES`] in `dir`, signed with the stand-in's key if `signed`. `lines` are
+/// The repository file of a repository of [`PACKAGES`] in `dir`, signed with a key of their own if `signed`. `lines` are
 /// added to the repository file.
 pub fn repository_file(dir: &Path, signed: bool, lines: &str) -> PathBuf {
     let top = dir.join("probes");
@@ -55,17 +55,29 @@ pub fn repository_file(dir: &Path, signed: bool, lines: &str) -> PathBuf {
             .arg(top.join(format!("{name}.spec")))
             .env("HOME", &top));
     }
+    let key = top.join("key.asc");
     if signed {
-        let key = repository().join("target/rocky-standin/key");
         let files = fs::read_dir(packages.join("noarch")).unwrap().map(|entry| entry.unwrap().path());
-        run(Command::new("rpmsign")
-            .args(["--addsign", "--define", "__gpg /usr/bin/gpg", "--define", "_gpg_name @"])
-            .args(files)
-            .env("GNUPGHOME", key)
-            .env("HOME", &top));
+        sign(files.collect(), &key);
     }
     run(Command::new("createrepo_c").arg("--quiet").arg(&packages));
+    let gpgkey = if signed { format!("gpgkey=file://{}", key.display()) } else { String::new() };
     let file = dir.join("probes.repo");
-    fs::write(&file, format!("[probes]\nname=Probes\nbaseurl=file://{}\n{lines}\n", packages.display())).unwrap();
+    let text = format!("[probes]\nname=Probes\nbaseurl=file://{}\n{gpgkey}\n{lines}\n", packages.display());
+    fs::write(&file, text).unwrap();
     file
+}
+
+/// Signs packages with a key that is made here, and forgotten; its public half goes to `public`.
+fn sign(packages: Vec<PathBuf>, public: &Path) {
+    // A short path: the agent's socket is in there.
+    let home = tempfile::tempdir().unwrap();
+    let gpg = |args: &[&str]| run(Command::new("gpg").args(["--batch", "--homedir"]).arg(home.path()).args(args));
+    gpg(&["--passphrase", "", "--quick-generate-key", "probes", "rsa2048", "sign", "never"]);
+    fs::write(public, gpg(&["--armor", "--export"])).unwrap();
+    run(Command::new("rpmsign")
+        .args(["--addsign", "--define", "__gpg /usr/bin/gpg", "--define", "_gpg_name probes"])
+        .args(packages)
+        .env("GNUPGHOME", home.path()));
+    run(Command::new("gpgconf").args(["--homedir"]).arg(home.path()).args(["--kill", "gpg-agent"]));
 }
