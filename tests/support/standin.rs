@@ -48,6 +48,11 @@ impl Standin {
         self.mirror().join("RPM-GPG-KEY-Rocky-9")
     }
 
+    /// What it was made from, and the fingerprint of its key: JSON.
+    pub fn facts(&self) -> PathBuf {
+        self.dir.join("standin.json")
+    }
+
     /// Makes `sandbox` build rocky-minimal from this mirror, as files.
     pub fn give_to(&self, sandbox: &mut Sandbox) {
         sandbox.env("DIB_ROCKY_MIRROR", &self.url());
