@@ -2,6 +2,9 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
+use image_create::package::map::{ElementMap, Mapped, SharedMaps, Target, map};
 use serde_json::Value;
 use support::standin::Standin;
 use support::{Outcome, Sandbox};
@@ -199,4 +202,71 @@ impl Manifest {
         let names = self.get(package)?[field].as_array()?;
         Some(names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "))
     }
+}
+
+/// Packages that built-in elements ask for and the stand-in may lack. Rocky Linux 9 has all but btrfs-progs, with EPEL dkms.
+const MAY_LACK: &[&str] = &[
+    "btrfs-progs",
+    "dkms",
+    "gcc",
+    "git",
+    "grub2-efi-aa64",
+    "grub2-efi-aa64-modules",
+    "grub2-efi-x64",
+    "iscsi-initiator-utils",
+    "make",
+    "shim-aa64",
+    "shim-x64",
+    "systemd-resolved",
+];
+
+#[test]
+fn names_that_built_in_elements_ask_for_are_known_to_the_repositories() {
+    let Some(standin) = Standin::get() else { return };
+    let wanted = mapped_names();
+    assert!(wanted.len() > 20, "{wanted:?}");
+    let mut query = std::process::Command::new("dnf");
+    for repo in ["BaseOS", "AppStream", "EPEL"] {
+        let dir = standin.mirror().join(format!("9/{repo}/x86_64/os"));
+        if dir.is_dir() {
+            query.arg(format!("--repofrompath={repo},file://{}", dir.display())).arg(format!("--repo={repo}"));
+        }
+    }
+    let sandbox = Sandbox::new();
+    query.env("HOME", sandbox.path("home")).arg(format!("--setopt=cachedir={}", sandbox.path("cache").display()));
+    let out = query.args(["-q", "repoquery", "--qf", "%{name}"]).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let known = String::from_utf8(out.stdout).unwrap();
+    let mut lacking: Vec<&str> = wanted.iter().map(|p| p.trim_start_matches("/usr/bin/")).collect();
+    lacking.retain(|package| !known.lines().any(|k| k == *package) && !MAY_LACK.contains(package));
+    assert!(lacking.is_empty(), "{lacking:?}");
+}
+
+/// What the generic elements' packages are called on Rocky Linux 9.
+fn mapped_names() -> BTreeSet<String> {
+    let repository = support::repository();
+    let shared = SharedMaps::load(&repository.join("package-maps")).unwrap();
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(repository.join("elements")).unwrap() {
+        let dir = entry.unwrap().path();
+        if ["debian-minimal", "debootstrap"].iter().any(|e| dir.ends_with(e)) {
+            continue;
+        }
+        let own = ElementMap::load(&dir.join("pkg-map")).unwrap().map(|(map, _)| map);
+        let target = Target { distro: "rocky", release: "9" };
+        let mut ask = |name: &str| {
+            let mapped = map(name, own.as_ref(), &shared, target).unwrap_or_else(|| Mapped::itself(name));
+            names.extend(mapped.packages);
+        };
+        let json =
+            |file: &str| std::fs::read_to_string(dir.join(file)).map(|t| serde_json::from_str::<Value>(&t).unwrap());
+        if let Ok(list) = json("package-installs.json") {
+            list.as_object().unwrap().keys().for_each(|name| ask(name));
+        }
+        if let Ok(list) = json("pkg-map") {
+            let rows = list["family"]["redhat"].as_object().cloned().unwrap_or_default();
+            rows.keys().for_each(|name| ask(name));
+        }
+    }
+    names
 }
