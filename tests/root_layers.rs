@@ -1,7 +1,7 @@
 //! Root tier: the layer stack on a real overlayfs, in a mount namespace of the test's own thread.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use image_create::exec::layers::LayerStack;
@@ -86,4 +86,23 @@ fn the_mode_of_the_root_directory_survives_layers() {
     stack.close_layer("one").unwrap();
     stack.close_layer("two").unwrap();
     assert_eq!(fs::metadata(&tree).unwrap().permissions().mode() & 0o7777, 0o711);
+}
+
+#[test]
+fn a_layer_for_attributes_copies_no_content_and_keeps_hard_links() {
+    let (dir, _memory, mut stack) = stack();
+    let tree = dir.path().join("tree");
+    fs::write(tree.join("a"), vec![7; 1 << 20]).unwrap();
+    fs::hard_link(tree.join("a"), tree.join("b")).unwrap();
+    stack.open_for_attributes("cleanup.d").unwrap();
+    for name in ["a", "b"] {
+        xattr::set(tree.join(name), "security.selinux", b"system_u:object_r:some_t:s0\0").unwrap();
+    }
+    let [a, b] = ["a", "b"].map(|name| fs::metadata(tree.join(name)).unwrap());
+    assert_eq!((a.nlink(), a.ino()), (2, b.ino()));
+    assert_eq!(fs::read(tree.join("b")).unwrap(), vec![7; 1 << 20]);
+    let open = dir.path().join("layers/2/files/a");
+    assert_eq!(fs::metadata(&open).unwrap().blocks(), 0, "the content was copied");
+    assert_eq!(xattr::get(&stack.layers()[0].dir.join("a"), "security.selinux").unwrap(), None);
+    stack.close().unwrap();
 }

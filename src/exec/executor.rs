@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::assemble::attach::AttachedDisk;
 use crate::assemble::bootloader::BootSpec;
+use crate::assemble::filesystem::is_fat;
 use crate::assemble::identity::Identities;
 use crate::element::materialize::materialize;
 use crate::element::phase::{Phase, Side};
@@ -23,6 +24,7 @@ use super::disks::Disks;
 use super::environment::{self, Environment};
 use super::finish;
 use super::hook_variables;
+use super::labels::Policy;
 use super::layers::LayerStack;
 use super::mount::Mount;
 use super::phase::{IN_TARGET, PhaseRun};
@@ -147,6 +149,10 @@ impl<'a> Executor<'a> {
     fn finish_loop_free(&mut self, layers: &mut LayerStack, size: u64) -> Result<()> {
         let boot = self.finish_tree(layers, None)?;
         let (plan, paths) = (self.plan, self.paths);
+        if let Some(policy) = Policy::of(&paths.tree)? {
+            layers.open_for_attributes("cleanup.d")?;
+            self.label(&policy)?;
+        }
         let mut raw = None;
         if plan.needs_disk() && plan.final_image {
             // finalise.d may have added to the tree what the first estimate did not see.
@@ -170,6 +176,9 @@ impl<'a> Executor<'a> {
         let disks = Disks::place(plan, paths, &identities, size)?;
         let attached = disks.attach(&built, &mut self.variables, self.reporter)?;
         let boot = self.finish_tree(layers, Some(&attached))?;
+        if let Some(policy) = Policy::of(&paths.tree)? {
+            self.label(&policy)?;
+        }
         finish::write_outputs(plan, paths, None, &[Source::Tree], self.reporter)?;
         disks.detach(attached, &boot, self.reporter)?;
         finish::write_outputs(plan, paths, Some(&disks.raw()), &[Source::Disk], self.reporter)
@@ -205,6 +214,12 @@ impl<'a> Executor<'a> {
         api.close()?;
         unmount_below(tree, &own)?;
         Ok(boot)
+    }
+
+    fn label(&self, policy: &Policy) -> Result<()> {
+        let filesystems = self.plan.layout.filesystems.iter().filter(|fs| is_fat(&fs.kind));
+        let unlabelled: Vec<&str> = filesystems.filter_map(|fs| fs.mount_point.as_deref()).collect();
+        self.reporter.step("labelling the files", || policy.apply(&self.paths.tree, &unlabelled, self.reporter))
     }
 
     /// Runs one phase with the environment that is its own.

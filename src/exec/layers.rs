@@ -14,6 +14,11 @@ use crate::error::{HostNotReady, on};
 
 use super::mount::{Mount, Overlay, mounted_below};
 
+/// Mount options of a layer in which hooks work.
+const USUAL: &[&str] = &["redirect_dir=on", "volatile"];
+/// Mount options of a layer that changes every file, but not its content.
+const ATTRIBUTES: &[&str] = &["metacopy=on", "index=on", "redirect_dir=on", "volatile"];
+
 /// One closed layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
@@ -44,7 +49,7 @@ impl LayerStack {
         fs::create_dir_all(dir.join("base")).with_context(|| on("making", dir))?;
         fs::create_dir_all(tree).with_context(|| on("making", tree))?;
         let mut stack = Self { mount: None, dir: dir.to_owned(), tree: tree.to_owned(), closed: Vec::new(), made: 0 };
-        stack.open().map_err(|error| {
+        stack.open(USUAL).map_err(|error| {
             let hint = "overlayfs needs a work directory on a filesystem like ext4, xfs or tmpfs: build in memory (without \
                         --no-tmpfs), or set TMPDIR to such a place";
             HostNotReady::new(format!("the layers of the root tree cannot be mounted: {error:#}"), hint)
@@ -61,7 +66,7 @@ impl LayerStack {
         self.dir.join(self.made.to_string())
     }
 
-    fn open(&mut self) -> Result<()> {
+    fn open(&mut self, options: &[&str]) -> Result<()> {
         self.made += 1;
         let (files, work) = (self.open_dir().join("files"), self.open_dir().join("work"));
         for dir in [&files, &work] {
@@ -72,9 +77,9 @@ impl LayerStack {
         let meta = fs::metadata(&below).with_context(|| on("looking at", &below))?;
         fs::set_permissions(&files, meta.permissions()).with_context(|| on("setting the mode of", &files))?;
         let lower = self.closed.iter().rev().map(|l| l.dir.clone()).chain([self.dir.join("base")]).collect();
-        let overlay =
-            Overlay { lower, upper: Some((files, work)), options: vec!["redirect_dir=on".into(), "volatile".into()] };
-        // Without `volatile` (kernels before 5.10) it only takes longer.
+        let options: Vec<String> = options.iter().map(|o| (*o).to_owned()).collect();
+        let overlay = Overlay { lower, upper: Some((files, work)), options };
+        // Without them (`volatile` came with Linux 5.10) it only takes longer.
         let mounted = Mount::overlay(&overlay, &self.tree).or_else(|_| {
             let plain = Overlay { options: vec![], ..overlay.clone() };
             Mount::overlay(&plain, &self.tree)
@@ -89,6 +94,19 @@ impl LayerStack {
     /// # Errors
     /// When the tree cannot be put together again.
     pub fn close_layer(&mut self, made_by: &str) -> Result<()> {
+        self.close_layer_and_open(made_by, USUAL)
+    }
+
+    /// As [`LayerStack::close_layer`]; the next layer takes owners, modes and attributes without the files'
+    /// content, and files with several names stay one file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_for_attributes(&mut self, made_by: &str) -> Result<()> {
+        self.close_layer_and_open(made_by, ATTRIBUTES)
+    }
+
+    fn close_layer_and_open(&mut self, made_by: &str, options: &[&str]) -> Result<()> {
         let stash = Stash::take(&self.tree, &self.dir.join(format!("stash{}", self.made)))?;
         let free = self.mount.as_ref().is_none_or(|m| umount2(m.target(), MntFlags::empty()).is_ok());
         if free {
@@ -97,7 +115,7 @@ impl LayerStack {
                 std::mem::forget(mount);
             }
             self.closed.push(Layer { made_by: made_by.to_owned(), dir: self.open_dir().join("files") });
-            self.open()?;
+            self.open(options)?;
         }
         stash.put_back()
     }

@@ -14,6 +14,7 @@ pub mod executor;
 pub mod finish;
 pub mod hook_variables;
 pub mod isolation;
+pub mod labels;
 pub mod layers;
 pub mod leftovers;
 pub mod mount;

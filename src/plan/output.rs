@@ -33,6 +33,8 @@ impl Tool {
     pub const MKFS_XFS: Tool = Tool { program: "mkfs.xfs", package: "xfsprogs" };
     /// mkfs.btrfs: makes Btrfs.
     pub const MKFS_BTRFS: Tool = Tool { program: "mkfs.btrfs", package: "btrfs-progs" };
+    /// setfiles: labels files for SELinux.
+    pub const SETFILES: Tool = Tool { program: "setfiles", package: "policycoreutils" };
 
     /// The tools that making and filling a filesystem needs; none for those that the program writes itself.
     pub fn for_filesystem(kind: &str) -> &'static [Tool] {

@@ -63,7 +63,7 @@ fn lines(names: &[&str]) -> String {
 
 /// Programs of this host that the fake system gets, with the libraries that they load.
 const PROGRAMS: &str = "bash sh env cat ls mkdir rmdir touch rm cp mv ln chmod id sleep readlink stat find grep sed sort \
-     mount ps kill true false date head tail tr wc mktemp basename dirname chown cut install cmp rsync tar";
+     mount ps kill true false date head tail tr wc mktemp basename dirname chown cut install cmp rsync tar awk";
 
 /// The element `fake-os` in `elements`: an operating system that is a few programs of this host, made in a
 /// second, in which hooks of every phase run. It installs no packages and boots nowhere.
