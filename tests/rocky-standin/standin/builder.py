@@ -8,7 +8,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from standin import catalogue, repository, rpms
+from standin import catalogue, modules, repository, rpms
 from standin.debs import Apt, kernel_version
 from standin.report import progress
 from standin.signing import Key
@@ -80,10 +80,13 @@ class Builder:
         }
 
     def _variables(self):
-        flavour = self.catalogue.kernel_package.removeprefix("linux-image-")
+        flavour = self.catalogue.kernel_packages[0].removeprefix("linux-image-")
+        abi = self.kernel.removesuffix("-" + flavour)
         return {
             "KERNEL": self.kernel,
-            "KERNEL_RPM_VERSION": self.kernel.removesuffix("-" + flavour).replace("-", "."),
+            "KERNEL_ABI": abi,
+            "KERNEL_SERIES": ".".join(abi.split(".")[:2]),
+            "KERNEL_RPM_VERSION": abi.replace("-", "."),
             "PUBLIC_KEY": self.key.public(),
             "RELEASE": self.catalogue.release,
         }
@@ -120,15 +123,17 @@ class Builder:
         comps = self.work / "comps.xml"
         repository.write_comps(self.catalogue, comps)
         for name in self.catalogue.repositories:
-            groups = comps if name == self.catalogue.repositories[0] else None
+            groups = comps if name == next(iter(self.catalogue.repositories)) else None
             repository.write_metadata(self._repository(mirror, name), groups)
+            modules.write(self.catalogue, self.debs, name, self._repository(mirror, name))
         # Rocky's mirrors have each release by its full number too.
         (mirror / self.catalogue.release).symlink_to(self._major())
-        self._key_file(mirror).write_text(self.key.public())
+        for path in (self._key_file(mirror), mirror / "epel" / f"RPM-GPG-KEY-EPEL-{self._major()}"):
+            path.write_text(self.key.public())
         progress("RPMs signed, metadata made")
 
     def _repository(self, mirror, name):
-        return mirror / self._major() / name / rpms.ARCHITECTURE / "os"
+        return mirror / self.catalogue.repositories[name]
 
     def _key_file(self, mirror):
         return mirror / f"RPM-GPG-KEY-Rocky-{self._major()}"

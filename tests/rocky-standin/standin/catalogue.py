@@ -19,6 +19,10 @@ class Package:
     name: str
     # Why it is as it is; for readers only.
     about: str = ""
+    # The RPM's name, where several entries have the same; empty: the entry's.
+    rpm: str = ""
+    # NAME:STREAM of the module that it belongs to.
+    module: str = ""
     # The repository that has it; empty: the first one.
     repository: str = ""
     # Empty: that of its first Debian package.
@@ -33,13 +37,18 @@ class Package:
     provides: list = field(default_factory=list)
     # Patterns.
     remove: list = field(default_factory=list)
-    # Old path to new path.
+    # Old path to new path. Copies come after moves, each after those before it.
     moves: dict = field(default_factory=dict)
     copies: dict = field(default_factory=dict)
+    # New file to the core image of GRUB that is made for it, before anything is removed: "platform", "prefix" (where it
+    # looks for grub.cfg) and "modules".
+    grub_images: dict = field(default_factory=dict)
     # New file to the pattern of the files that it is made of.
     concatenate: dict = field(default_factory=dict)
     # Path to list of [regular expression, replacement]; each must fit somewhere.
     edits: dict = field(default_factory=dict)
+    # Hand-written files that are stored in UTF-16, as firmware reads text.
+    utf16: list = field(default_factory=list)
     # Link to its target.
     links: dict = field(default_factory=dict)
     # Pattern with one * to the name of a link beside each file that fits, as in "grub-*": "grub2-*".
@@ -52,6 +61,11 @@ class Package:
     # Whether it may have the reserved directories.
     owns_reserved: bool = False
 
+    @property
+    def rpm_name(self):
+        """The name that rpm knows it by."""
+        return self.rpm or self.name
+
 
 @dataclass
 class Catalogue:
@@ -60,30 +74,34 @@ class Catalogue:
     release: str
     dist: str
     vendor: str
-    kernel_package: str
+    # The packages that depend on the current kernel's; the first one brings the kernel.
+    kernel_packages: list
     dropped_debs: set
     dropped_paths: list
     # Path to mode bits.
     directory_modes: dict
     reserved_directories: list
-    repositories: list
+    # Name to place below the mirror.
+    repositories: dict
     groups: dict
     environments: dict
+    # Name to description and default stream; the packages name their module.
+    modules: dict
     packages: dict
 
     def seeds(self):
-        """What apt is asked for; it adds the dependencies. The kernel's own name depends on the answer."""
+        """What apt is asked for; it adds the dependencies. The kernel's own names depend on the answer."""
         named = {deb for package in self.packages.values() for deb in package.debs if "@" not in deb}
-        return sorted(named | {self.kernel_package})
+        return sorted(named | set(self.kernel_packages))
 
     def repository_of(self, package):
         """The name of the repository that has the package."""
-        return package.repository or self.repositories[0]
+        return package.repository or next(iter(self.repositories))
 
     def assign_leftovers(self, debs):
         """Gives every Debian package that no RPM names to the one that takes its kind."""
         named = {deb for package in self.packages.values() for deb in package.debs}
-        left = sorted(name for name in debs if name not in named | self.dropped_debs | {self.kernel_package})
+        left = sorted(set(debs) - named - self.dropped_debs - set(self.kernel_packages))
         takers = sorted((p for p in self.packages.values() if p.leftover_debs), key=lambda p: -len(p.leftover_debs))
         for taker in takers:
             pattern = re.compile(re.escape(taker.leftover_debs).replace(r"\*", ".*"))
@@ -93,8 +111,12 @@ class Catalogue:
     def check(self, debs):
         """Refuses packages that apt did not bring, and requirements that no RPM of the catalogue meets."""
         provided = {text.split(" ")[0] for package in self.packages.values() for text in package.provides}
-        provided |= set(self.packages)
+        provided |= {package.rpm_name for package in self.packages.values()}
         for package in self.packages.values():
+            if self.repository_of(package) not in self.repositories:
+                raise BuildError(f"package {package.name}: there is no repository {package.repository}")
+            if package.module and package.module.split(":")[0] not in self.modules:
+                raise BuildError(f"package {package.name}: there is no module {package.module}")
             for deb in package.debs:
                 if deb not in debs:
                     raise BuildError(f"package {package.name}: Debian's package {deb} is not in what apt found")
@@ -120,14 +142,15 @@ def read(directory, variables):
         release=common["release"],
         dist=common["dist"],
         vendor=common["vendor"],
-        kernel_package=common["kernel_package"],
+        kernel_packages=common["kernel_packages"]["names"],
         dropped_debs=set(common["dropped_debs"]["names"]),
         dropped_paths=common["dropped_paths"]["names"],
         directory_modes={path: int(mode, 8) for path, mode in common["directory_modes"]["modes"].items()},
         reserved_directories=common["reserved_directories"]["names"],
-        repositories=common["repositories"]["names"],
+        repositories=common["repositories"]["places"],
         groups=common["groups"],
         environments=common["environments"],
+        modules=common["modules"],
         packages=packages,
     )
 

@@ -20,6 +20,10 @@ DEFINES = {
 }
 
 
+# A module's context tells builds of one stream apart; there is only one.
+MODULE_CONTEXT = "standin"
+
+
 def version_of(package, debs):
     """The package's version: upstream's part of that of its first Debian package, or what the catalogue says."""
     if package.version:
@@ -35,18 +39,24 @@ def rpm_version(debian):
     return re.sub(r"[^A-Za-z0-9.~]", ".", re.sub(r"[-+].*", "", upstream))
 
 
+def release(catalogue):
+    """The release of every package."""
+    return f"1.standin.{catalogue.dist}"
+
+
 def spec(package, catalogue, tree, version):
     """The text of the spec file. It has no %install, so that rpmbuild takes the tree as it is."""
     origin = " ".join(package.debs) or "(none)"
     lines = [
-        f"Name: {package.name}",
+        f"Name: {package.rpm_name}",
         f"Version: {version}",
-        f"Release: 1.standin.{catalogue.dist}",
-        f"Summary: Stand-in for {package.name}, payload repackaged from Debian 12",
+        f"Release: {release(catalogue)}",
+        f"Summary: Stand-in for {package.rpm_name}, payload repackaged from Debian 12",
         "License: Various",
         f"BuildArch: {ARCHITECTURE}",
         f"Vendor: {catalogue.vendor}",
         "AutoReqProv: no",
+        *([f"ModularityLabel: {package.module}:1:{MODULE_CONTEXT}"] if package.module else []),
         *(f"Provides: {text}" for text in package.provides),
         *(f"Provides: standin-deb({deb})" for deb in package.debs),
         *(f"Requires: {name}" for name in package.requires + package.requires_pre),

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from standin import grub
 from standin.catalogue import fill
 from standin.report import BuildError, run
 
@@ -37,6 +38,9 @@ class Tree:
     def change(self, files, variables):
         """Does what the catalogue says, and adds the hand-written files. The order is part of the format."""
         package = self.package
+        for path, image in package.grub_images.items():
+            self._parent(path)
+            grub.make_image(self.at(path), image, self.at("/usr/lib/grub"))
         for old, new in package.moves.items():
             self._need(old)
             self._parent(new)
@@ -51,6 +55,8 @@ class Tree:
         for path, edits in package.edits.items():
             self._edit(path, edits)
         self._add_files(files, variables)
+        for path in package.utf16:
+            self.at(path).write_text(self.at(path).read_text(), encoding="utf-16-le")
         for link, target in package.links.items():
             self._link(link, target)
         for pattern, alias in package.aliases.items():
