@@ -3,9 +3,9 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
-# What `make image` builds, and where; the format's ending is added.
-ELEMENTS ?= vm debian-minimal
-IMAGE ?= out/debian
+# What `make image` builds, and where; the format's ending is added. Another: make image ELEMENTS="vm debian-minimal"
+ELEMENTS ?= vm rocky-minimal
+IMAGE ?= out/rocky
 
 # Only setting up, building images and running the tests need root.
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -41,7 +41,7 @@ build:
 
 image: setup-build build
 	mkdir -p $(dir $(IMAGE))
-	$(SUDO) $(BINARY) -o $(IMAGE) $(ELEMENTS)
+	$(SUDO) $(if $(filter rocky-minimal,$(ELEMENTS)),tests/rocky-standin/with-mirror.sh) $(BINARY) -o $(IMAGE) $(ELEMENTS)
 
 # The tests that build and boot images run as root; so do the others then.
 test: setup-test

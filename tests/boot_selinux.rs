@@ -36,6 +36,7 @@ fn wanted() -> Wanted {
             ("DIB_DEV_USER_PWDLESS_SUDO", "yes"),
             ("DIB_DEV_USER_SHELL", "/bin/bash"),
         ],
+        standin: None,
     }
 }
 

@@ -174,7 +174,7 @@ fn package_lists_of_elements_and_who_asked_for_what() {
     let dependencies: Vec<_> = manifest.packages.iter().filter(|p| p["elements"] == Value::Array(vec![])).collect();
     assert!(dependencies.iter().all(|p| p["dependency_of"] != Value::Array(vec![])), "{dependencies:?}");
     let rsync = manifest.get("rsync").unwrap();
-    let facts: Value = serde_json::from_str(&std::fs::read_to_string(standin.facts()).unwrap()).unwrap();
+    let facts: Value = serde_json::from_str(&std::fs::read_to_string(standin.made_from()).unwrap()).unwrap();
     let fingerprint = facts["fingerprint"].as_str().unwrap().to_lowercase();
     assert!(fingerprint.ends_with(rsync["key"].as_str().unwrap()), "{rsync}");
     assert_eq!((&rsync["epoch"], &rsync["arch"]), (&"0".into(), &"x86_64".into()));

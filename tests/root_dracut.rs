@@ -89,6 +89,6 @@ fn listing(archive: &Path) -> Vec<String> {
 
 /// The version of the stand-in's kernel.
 fn kernel(standin: &Standin) -> String {
-    let facts: serde_json::Value = serde_json::from_str(&fs::read_to_string(standin.facts()).unwrap()).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&fs::read_to_string(standin.made_from()).unwrap()).unwrap();
     facts["kernel"].as_str().unwrap().to_owned()
 }

@@ -103,6 +103,6 @@ fn a_layer_for_attributes_copies_no_content_and_keeps_hard_links() {
     assert_eq!(fs::read(tree.join("b")).unwrap(), vec![7; 1 << 20]);
     let open = dir.path().join("layers/2/files/a");
     assert_eq!(fs::metadata(&open).unwrap().blocks(), 0, "the content was copied");
-    assert_eq!(xattr::get(&stack.layers()[0].dir.join("a"), "security.selinux").unwrap(), None);
+    assert_eq!(xattr::get(stack.layers()[0].dir.join("a"), "security.selinux").unwrap(), None);
     stack.close().unwrap();
 }

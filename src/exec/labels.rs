@@ -44,8 +44,8 @@ impl Policy {
     /// Reads the settings as libselinux does: the last line counts, blanks around values do not.
     fn parse(text: &str) -> Option<Self> {
         let value = |key: &str| {
-            let values = text.lines().filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
-            values.last().map(|value| value.trim().to_owned())
+            let mut values = text.lines().rev().filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
+            values.next().map(|value| value.trim().to_owned())
         };
         let mode = value("SELINUX")?.to_lowercase();
         let name = value("SELINUXTYPE")?;

@@ -8,6 +8,7 @@ use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
+use super::standin::Standin;
 use super::{LONG, Sandbox, image_create, repository};
 
 /// An image that tests want: what is given to the program, and what it finds in its environment.
@@ -19,12 +20,14 @@ pub struct Wanted {
     pub args: Vec<&'static str>,
     /// Variables.
     pub env: Vec<(&'static str, &'static str)>,
+    /// Where Rocky Linux's packages come from, for images of that family.
+    pub standin: Option<Standin>,
 }
 
 /// `vm debian-minimal` with an element for the disk layout, and the unit that reports on the console how
 /// the boot went (tests/elements/boot-probe).
 pub fn debian(layout: &'static str) -> Wanted {
-    Wanted { name: layout, args: vec!["vm", layout, "debian-minimal", "boot-probe"], env: Vec::new() }
+    Wanted { name: layout, args: vec!["vm", layout, "debian-minimal", "boot-probe"], env: Vec::new(), standin: None }
 }
 
 impl Wanted {
@@ -52,6 +55,9 @@ impl Wanted {
         sandbox.env("ELEMENTS_PATH", &elements.to_string_lossy());
         for (name, value) in &self.env {
             sandbox.env(name, value);
+        }
+        if let Some(standin) = &self.standin {
+            standin.give_to(&mut sandbox);
         }
         let mut args = vec!["-t", "qcow2", "-o", "image"];
         args.extend(&self.args);
@@ -82,6 +88,9 @@ impl Wanted {
             for file in files.into_iter().flatten().filter(|f| f.file_type().is_file()) {
                 add(&mut digest, file.path());
             }
+        }
+        if let Some(standin) = &self.standin {
+            add(&mut digest, &standin.made_from());
         }
         digest.update(format!("{:?} {:?}", self.args, self.env));
         digest.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()

@@ -48,8 +48,8 @@ impl Standin {
         self.mirror().join("RPM-GPG-KEY-Rocky-9")
     }
 
-    /// What it was made from, and the fingerprint of its key: JSON.
-    pub fn facts(&self) -> PathBuf {
+    /// The file that says what it was made from, and the fingerprint of its key: JSON.
+    pub fn made_from(&self) -> PathBuf {
         self.dir.join("standin.json")
     }
 
