@@ -28,7 +28,8 @@ pub struct Need {
 /// What can be needed of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// One of these programs, the preferred one first.
+    /// One of these programs, the preferred one first. An alternative `$NAME` is no program, but a variable that the
+    /// caller can set instead.
     Program(Vec<String>),
     /// UEFI firmware for guests.
     Firmware,
@@ -78,6 +79,12 @@ impl Need {
     /// One program, without an alternative.
     pub fn program(name: impl Into<String>, why: impl Into<String>) -> Self {
         Self::new(What::Program(vec![name.into()]), why)
+    }
+
+    /// Whether a variable among the alternatives of [`parse_host_tools`] meets this need: one of them is set.
+    pub fn is_met_by_variables(&self, is_set: impl Fn(&str) -> bool) -> bool {
+        let What::Program(any) = &self.what else { return false };
+        any.iter().filter_map(|alternative| alternative.strip_prefix('$')).any(is_set)
     }
 
     /// The same need as a wish.
@@ -281,7 +288,8 @@ pub fn free_space(dir: &Path) -> Option<u64> {
     Some(stat.blocks_available() * stat.fragment_size())
 }
 
-/// Reads an element's `host-tools`: one need a line, `PROGRAM` or `PROGRAM|ALTERNATIVE|…`; `#` starts a comment.
+/// Reads an element's `host-tools`: one need a line, `PROGRAM` or `PROGRAM|ALTERNATIVE|…`; `#` starts a comment. The last
+/// alternative may be `$VARIABLE`: who sets that needs none of the programs.
 ///
 /// # Errors
 /// All the lines that are something else, with their place.
@@ -305,6 +313,7 @@ pub fn parse_host_tools(file: &Path, text: &str, element: &str) -> Result<Vec<Ne
 }
 
 fn is_program_name(name: &str) -> bool {
+    let name = name.strip_prefix('$').unwrap_or(name);
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "._+-".contains(c))
 }
 

@@ -93,3 +93,12 @@ fn host_tools_files_hold_names_and_alternatives() {
     assert_eq!(faults.0.len(), 2);
     assert_eq!(faults.0[1].to_string(), "x/host-tools:3: '/bin/x|' does not name a program");
 }
+
+#[test]
+fn a_variable_can_stand_for_programs() {
+    let needs = parse_host_tools(Path::new("x/host-tools"), "dnf|mmdebstrap|$TOOLS\n", "x").unwrap();
+    assert!(needs[0].is_met_by_variables(|name| name == "TOOLS"));
+    assert!(!needs[0].is_met_by_variables(|_| false));
+    let (_dir, host) = made_up(0);
+    assert_eq!(host.check(&needs)[0].message, "dnf or mmdebstrap or $TOOLS is not installed (element x)");
+}

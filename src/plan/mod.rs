@@ -154,11 +154,13 @@ impl Plan {
             }
         }
         let mut faults = Vec::new();
+        let variables = &self.request.surroundings.variables;
+        let is_set = |name: &str| variables.get(name).is_some_and(|value| !value.is_empty());
         for element in &self.resolution.elements {
             let file = element.dir.join("host-tools");
             if let Ok(text) = std::fs::read_to_string(&file) {
                 match host::parse_host_tools(&file, &text, &element.name) {
-                    Ok(found) => needs.extend(found),
+                    Ok(found) => needs.extend(found.into_iter().filter(|n| !n.is_met_by_variables(&is_set))),
                     Err(found) => faults.extend(found.0),
                 }
             }

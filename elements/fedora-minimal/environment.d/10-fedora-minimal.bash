@@ -1,0 +1,31 @@
+export DISTRO_NAME=fedora
+export DIB_RELEASE=${DIB_RELEASE:-44}
+export DIB_INIT_SYSTEM=systemd
+export EFI_BOOT_DIR="EFI/fedora"
+export DIB_DISTRIBUTION_MIRROR=${DIB_DISTRIBUTION_MIRROR:-}
+export DIB_FEDORA_PACKAGES="${DIB_FEDORA_PACKAGES:-@core NetworkManager dracut kernel}"
+export DIB_FEDORA_GPG_KEY="${DIB_FEDORA_GPG_KEY:-}"
+export DIB_FEDORA_GPG_FINGERPRINT="${DIB_FEDORA_GPG_FINGERPRINT:-}"
+# The image has dnf 5.
+export IMAGE_DNF_CACHE=/var/cache/libdnf5
+
+# What the bootstrap of yum-minimal has to know. Each release has a key of its own; the fingerprints are those
+# that Fedora publishes.
+export IMAGE_RPM_PACKAGES="$DIB_FEDORA_PACKAGES"
+export IMAGE_RPM_DATABASE=/usr/lib/sysimage/rpm
+export IMAGE_RPM_PLATFORM="platform:f$DIB_RELEASE"
+export IMAGE_RPM_KEY="$DIB_FEDORA_GPG_KEY"
+export IMAGE_RPM_KEY_PACKAGE="fedora-gpg-keys"
+export IMAGE_RPM_KEY_FINGERPRINT="$DIB_FEDORA_GPG_FINGERPRINT"
+export IMAGE_RPM_KEY_HINT="set DIB_FEDORA_GPG_KEY or DIB_FEDORA_GPG_FINGERPRINT"
+case "$DIB_RELEASE" in
+    43)
+        export IMAGE_RPM_KEY_FINGERPRINT="${IMAGE_RPM_KEY_FINGERPRINT:-C6E7F081CF80E13146676E88829B606631645531}"
+        ;;
+    44)
+        export IMAGE_RPM_KEY_FINGERPRINT="${IMAGE_RPM_KEY_FINGERPRINT:-36F612DCF27F7D1A48A835E4DBFCF71C6D9F90A6}"
+        ;;
+    45)
+        export IMAGE_RPM_KEY_FINGERPRINT="${IMAGE_RPM_KEY_FINGERPRINT:-4F50A6114CD5C6976A7F1179655A4B02F577861E}"
+        ;;
+esac
