@@ -16,6 +16,7 @@ use crate::error::{ExitWith, on};
 use crate::plan::Plan;
 use crate::plan::output::Source;
 use crate::report::Reporter;
+use crate::target::package_requests::HOOK_ELEMENT;
 
 use super::breakpoint::Breakpoints;
 use super::command::Cmd;
@@ -279,7 +280,9 @@ impl<'a> Executor<'a> {
         let tree = &self.paths.tree;
         let mount = InTarget::mount(&self.paths.hooks, tree)?;
         let cmd = Cmd::new("chroot").arg(tree).arg("install-packages").args(packages);
-        let cmd = cmd.full_env(environment::for_chroot(&self.variables)).dir(&self.plan.request.surroundings.cwd);
+        let mut own = environment::for_chroot(&self.variables);
+        own.insert(HOOK_ELEMENT.into(), "-p".into());
+        let cmd = cmd.full_env(own).dir(&self.plan.request.surroundings.cwd);
         let exit = self.reporter.step("installing the packages of -p", || cmd.stream(|l| self.reporter.output(l)))?;
         if exit.code != 0 {
             let tail: String = exit.tail.iter().map(|l| format!("\n    {l}")).collect();

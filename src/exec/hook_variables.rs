@@ -1,7 +1,7 @@
 //! The variables that the engine gives to every hook (contract 6.1), on top of what the caller exported.
 
 use crate::assemble::identity::Identities;
-use crate::element::export;
+use crate::element::{export, resolve};
 use crate::plan::Plan;
 use crate::plan::variables;
 
@@ -46,6 +46,8 @@ fn element_variables(plan: &Plan, set: &mut impl FnMut(&str, &str)) {
     set("IMAGE_ELEMENT", &export::image_element(resolution));
     set("IMAGE_ELEMENT_YAML", &export::image_element_yaml(resolution));
     set(&export::array_function_variable(), &export::array_function(resolution));
+    let system = resolution.provided.get(resolve::OPERATING_SYSTEM);
+    set("IMAGE_OS_ELEMENT", system.map_or("", String::as_str));
     let path: Vec<_> = plan.elements_path.iter().map(|p| p.display().to_string()).collect();
     set("ELEMENTS_PATH", &path.join(":"));
 }

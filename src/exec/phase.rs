@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 use crate::element::run_order;
 use crate::error::{ExitWith, on};
 use crate::report::{Event, Reporter};
+use crate::target::package_requests::HOOK_ELEMENT;
 
 use super::breakpoint::{Breakpoints, Shell};
 use super::command::{Cmd, Exit};
@@ -126,7 +127,9 @@ impl PhaseRun<'_> {
         let path = self.seen_hooks().join(format!("{phase}.d")).join(hook);
         let mut argv = self.prefix();
         argv.push(path.into_os_string());
-        let cmd = Cmd::new(&argv[0]).args(&argv[1..]).full_env(environment.clone()).dir(self.cwd);
+        let mut own = environment.clone();
+        own.insert(HOOK_ELEMENT.into(), element.clone().into());
+        let cmd = Cmd::new(&argv[0]).args(&argv[1..]).full_env(own).dir(self.cwd);
         let exit = cmd.stream(|line| self.reporter.output(line))?;
         let seconds = start.elapsed().as_secs_f64();
         self.reporter.event(&Event::HookFinished { phase, hook, element: &element, status: exit.code, seconds });

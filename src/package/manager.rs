@@ -82,6 +82,15 @@ impl Manager {
         }
     }
 
+    /// The key of the package maps that hold names for its systems.
+    pub fn family(self) -> &'static str {
+        match self {
+            Manager::Apt => "debian",
+            Manager::Zypper => "suse",
+            Manager::Dnf | Manager::Dnf5 | Manager::Yum => "redhat",
+        }
+    }
+
     /// The commands of dnf and yum. After an install, packages that were there already as
     /// dependencies are marked as wanted, or a later autoremove would take them away.
     fn yum(self, action: &Action, packages: &[String], settings: &Settings) -> Vec<Vec<String>> {
@@ -89,12 +98,12 @@ impl Manager {
             Manager::Yum => "yum",
             _ => "dnf",
         });
-        // dnf 5 has no -v.
-        let flags: &[&str] = if self == Manager::Dnf5 { &["-y"] } else { &["-y", "-v"] };
-        let flags: Vec<&str> = match &settings.yum_flags {
+        let mut flags: Vec<&str> = match &settings.yum_flags {
             Some(given) => given.iter().map(String::as_str).collect(),
-            None => flags.to_vec(),
+            None => vec!["-y", "-v"],
         };
+        // dnf 5 has no -v.
+        flags.retain(|flag| self != Manager::Dnf5 || *flag != "-v");
         let with_flags = |verb: &str| command(&[&[program], flags.as_slice(), &[verb]].concat(), packages);
         match action {
             Action::Remove => vec![with_flags("remove")],
@@ -105,7 +114,8 @@ impl Manager {
                     Manager::Dnf5 => Some(&["dnf", "-y", "mark", "user"]),
                     _ => None,
                 };
-                let mark = mark.map(|words| command(words, packages));
+                let names: Vec<String> = packages.iter().filter(|p| can_be_marked(p)).cloned().collect();
+                let mark = mark.filter(|_| !names.is_empty()).map(|words| command(words, &names));
                 std::iter::once(with_flags("install")).chain(mark).collect()
             }
             Action::Download(dir) => {
@@ -118,6 +128,12 @@ impl Manager {
             }
         }
     }
+}
+
+/// Groups and files of packages are known to dnf's install, not to its mark. What they bring counts as
+/// wanted anyway, unless it was there before.
+fn can_be_marked(package: &str) -> bool {
+    !package.starts_with('@') && !package.ends_with(".rpm")
 }
 
 fn apt(action: &Action, packages: &[String]) -> Option<Vec<Vec<String>>> {
@@ -173,6 +189,19 @@ mod tests {
         let settings = Settings { yum: Some("microdnf".into()), yum_flags: Some(vec!["-y".into()]) };
         let commands = Manager::Yum.commands(&Action::Install, &["a".into()], &settings).unwrap();
         assert_eq!(commands, [["microdnf", "-y", "install", "a"]]);
+        let settings = Settings { yum: None, yum_flags: Some(vec!["-q".into(), "-v".into()]) };
+        let commands = Manager::Dnf5.commands(&Action::Remove, &["a".into()], &settings).unwrap();
+        assert_eq!(commands, [["dnf", "-q", "remove", "a"]]);
+    }
+
+    #[test]
+    fn dnf_marks_neither_groups_nor_files() {
+        let of = |packages: &[&str]| {
+            let packages: Vec<String> = packages.iter().map(|p| (*p).to_owned()).collect();
+            Manager::Dnf.commands(&Action::Install, &packages, &Settings::default()).unwrap()
+        };
+        assert_eq!(of(&["@core", "/tmp/a.rpm"]).len(), 1);
+        assert_eq!(of(&["@core", "b", "https://x/a.rpm"])[1].join(" "), "dnf -y mark install b");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use super::installs::Findings;
 use super::near;
+pub use super::shared::SharedMaps;
 use crate::distro;
 use crate::error::{Fault, Faults, Place};
 use crate::yaml::{self, Node};
@@ -27,7 +28,7 @@ pub struct Target<'a> {
 const RELEASE_ALIASES: &[(&str, &str)] = &[("8-stream", "8")];
 
 /// Generic name to the distribution's names, separated by blanks; empty means that there is none.
-type Table = BTreeMap<String, (String, Place)>;
+pub(super) type Table = BTreeMap<String, (String, Place)>;
 
 /// An element's pkg-map file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,7 +111,7 @@ pub fn map(name: &str, element: Option<&ElementMap>, shared: &SharedMaps, target
     if let Some((value, place, row)) = element.and_then(|e| e.find(name, family, target)) {
         return Some(Mapped::new(value, Source::Element(place.clone(), row)));
     }
-    let (value, place) = shared.tables.get(family?)?.get(name)?;
+    let (value, place) = shared.find(name, family?)?;
     Some(Mapped::new(value, Source::Shared(place.clone())))
 }
 
@@ -171,78 +172,14 @@ impl ElementMap {
     }
 }
 
-/// The maps that all elements share.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SharedMaps {
-    tables: BTreeMap<String, Table>,
-    /// Distribution to family, where `families.json` says so.
-    families: BTreeMap<String, String>,
-}
-
-impl SharedMaps {
-    /// The file that assigns distributions to families: `{FAMILY: [DISTRO, …]}`.
-    pub const FAMILIES: &'static str = "families.json";
-
-    /// Reads `families.json` and every `FAMILY.json` of a directory. One that does not exist is empty.
-    ///
-    /// # Errors
-    /// Every mistake in the files.
-    pub fn load(dir: &Path) -> Result<Self, Faults> {
-        let unreadable = |path: &Path, e: &std::io::Error| Fault::at(Place::file(path), format!("cannot be read: {e}"));
-        let mut files = Vec::new();
-        match fs::read_dir(dir) {
-            Ok(entries) => files.extend(entries.flatten().map(|e| e.path())),
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(unreadable(dir, &e).into()),
-        }
-        files.retain(|f| f.extension().is_some_and(|e| e == "json"));
-        files.sort();
-        let mut maps = Self::default();
-        let mut faults = Vec::new();
-        for file in files {
-            match fs::read_to_string(&file) {
-                Ok(text) => faults.extend(maps.add(&text, &file).err().into_iter().flat_map(|f| f.0)),
-                Err(e) => faults.push(unreadable(&file, &e)),
-            }
-        }
-        Faults::or(faults, maps)
-    }
-
-    /// Adds the text of one file: a `FAMILY.json`, or `families.json`.
-    ///
-    /// # Errors
-    /// Every mistake in it.
-    pub fn add(&mut self, text: &str, file: &Path) -> Result<(), Faults> {
-        let root = yaml::parse(text, file)?;
-        let mut found = Findings::default();
-        if file.file_name().is_some_and(|n| n == Self::FAMILIES) {
-            for (family, members) in pairs(&root, "a map of families", &mut found) {
-                let members = members.as_list().unwrap_or_default().iter().filter_map(Node::text);
-                let family = family.text().unwrap_or_default();
-                self.families.extend(members.map(|m| (m.to_owned(), family.to_owned())));
-            }
-        } else {
-            let family = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let rows = table(&root, &mut found);
-            self.tables.insert(family, rows);
-        }
-        Faults::or(found.faults, ())
-    }
-
-    /// The family of a distribution, if it has one.
-    pub fn family<'a>(&'a self, distro: &str) -> Option<&'a str> {
-        self.families.get(distro).map(String::as_str).or_else(|| distro::family(distro))
-    }
-}
-
-fn pairs<'a>(node: &'a Node, expected: &str, found: &mut Findings) -> &'a [(Node, Node)] {
+pub(super) fn pairs<'a>(node: &'a Node, expected: &str, found: &mut Findings) -> &'a [(Node, Node)] {
     if node.as_map().is_none() && !node.is_null() {
         found.faults.push(node.fault(format!("{expected} is expected, not {}", node.kind())));
     }
     node.as_map().unwrap_or_default()
 }
 
-fn table(node: &Node, found: &mut Findings) -> Table {
+pub(super) fn table(node: &Node, found: &mut Findings) -> Table {
     let mut table = Table::new();
     for (key, value) in pairs(node, "a map of package names", found) {
         let name = key.text().unwrap_or_default();
@@ -258,7 +195,7 @@ fn table(node: &Node, found: &mut Findings) -> Table {
     table
 }
 
-fn tables(node: &Node, found: &mut Findings) -> BTreeMap<String, Table> {
+pub(super) fn tables(node: &Node, found: &mut Findings) -> BTreeMap<String, Table> {
     let sections = pairs(node, "a map", found);
     sections.iter().map(|(key, section)| (key.text().unwrap_or_default().to_owned(), table(section, found))).collect()
 }
@@ -332,15 +269,6 @@ mod tests {
         assert_eq!(of("ssh"), pair("openssh-server", "maps/redhat.json:1:17"));
         assert_eq!(of("other"), None);
         assert_eq!(map("ssh", None, &shared, Target { distro: "debian", release: "" }), None);
-    }
-
-    #[test]
-    fn families_can_be_extended_by_data() {
-        let mut shared = SharedMaps::default();
-        shared.add(r#"{"redhat": ["nobara"]}"#, Path::new("families.json")).unwrap();
-        assert_eq!(shared.family("nobara"), Some("redhat"));
-        assert_eq!(shared.family("rocky"), Some("redhat"));
-        assert_eq!(shared.family("slackware"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod installs;
 pub mod lists;
 pub mod manager;
 pub mod map;
+pub mod shared;
 pub mod squash;
 pub mod svc;
 

@@ -1,6 +1,7 @@
 //! `install-packages`: the one way in which elements install and remove packages (contract 4.4).
 //! Needs the target's package manager and nothing else.
 
+use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -8,8 +9,8 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use super::output::{Streams, lines};
-use super::pkg_map::Names;
-use super::{out, say, var};
+use super::{out, package_names, package_requests, say, var};
+use crate::error::on;
 use crate::exec::command::{Cmd, quote};
 use crate::package::manager::{Action, Manager, Settings};
 
@@ -18,6 +19,8 @@ const USAGE: &str = "usage: install-packages [-h] [-u] [-e] [-d [DIR]] [-m ELEME
   -e          remove the packages instead
   -d [DIR]    download only: dnf and yum need a directory, zypper takes none, apt cannot
   -m ELEMENT  map the names by the element's pkg-map first";
+
+const REDHAT_KEY: &str = "/etc/pki/rpm-gpg/RPM-GPG-KEY-redhat-release";
 
 #[derive(Debug, PartialEq)]
 struct Request {
@@ -41,10 +44,10 @@ pub fn run(args: Vec<String>) -> Result<u8> {
     let Some(request) = parse(args, manager)? else {
         return out(USAGE).map(|()| 0);
     };
-    let Some(packages) = map(&request)? else { return Ok(1) };
+    let element = request.map.as_deref();
+    let Some(packages) = package_names::resolve(&request.packages, element, manager)? else { return Ok(1) };
     if packages.is_empty() && request.action != Action::Upgrade {
-        let verb = if request.action == Action::Remove { "remove" } else { "install" };
-        return out(&format!("Not running install-packages {verb} with empty packages list")).map(|()| 0);
+        return nothing_to_do(&request.action, manager);
     }
     let settings = Settings {
         yum: var("YUM").filter(|p| !p.is_empty()),
@@ -53,13 +56,43 @@ pub fn run(args: Vec<String>) -> Result<u8> {
     let Some(commands) = manager.commands(&request.action, &packages, &settings) else {
         bail!("unsupported option -d: {manager:?} cannot download only");
     };
+    prepare(&request.action, manager)?;
+    let adds = matches!(request.action, Action::Install | Action::Upgrade);
+    let record = if adds { package_requests::Request::begin(&packages) } else { None };
     for argv in commands {
         let code = run_one(manager, &argv)?;
         if code != 0 {
             return Ok(code);
         }
     }
+    record.map_or(Ok(()), package_requests::Request::end)?;
     Ok(0)
+}
+
+/// An empty list is fine; callers of the Red Hat family's tool are used to its silence.
+fn nothing_to_do(action: &Action, manager: Manager) -> Result<u8> {
+    if manager.family() != "redhat" {
+        let verb = if *action == Action::Remove { "remove" } else { "install" };
+        out(&format!("Not running install-packages {verb} with empty packages list"))?;
+    }
+    Ok(0)
+}
+
+/// What has to be there before the manager runs: the directory to download to, and trust in the key that Red Hat
+/// Enterprise Linux brings along without trusting it.
+fn prepare(action: &Action, manager: Manager) -> Result<()> {
+    if let Action::Download(Some(dir)) = action {
+        fs::create_dir_all(dir).with_context(|| on("making", Path::new(dir)))?;
+    }
+    if manager.family() == "redhat" && *action != Action::Remove && Path::new(REDHAT_KEY).is_file() {
+        let mut command = Command::new("rpm");
+        command.args(["--import", REDHAT_KEY]);
+        let status = command.status().context("starting rpm")?;
+        if !status.success() {
+            bail!("rpm cannot import the key {REDHAT_KEY}");
+        }
+    }
+    Ok(())
 }
 
 fn on_path(program: &str) -> bool {
@@ -105,21 +138,6 @@ fn parse(args: Vec<String>, manager: Manager) -> Result<Option<Request>> {
         }
     }
     Ok(Some(request))
-}
-
-/// The packages under the distribution's names; `None` after a failure that has been told.
-fn map(request: &Request) -> Result<Option<Vec<String>>> {
-    let Some(element) = &request.map else { return Ok(Some(request.packages.clone())) };
-    let names = Names::of_element(element).context("bin/pkg-map error")?;
-    let mut packages = Vec::new();
-    for name in &request.packages {
-        let Some(mapped) = names.find(name) else {
-            say(&format!("bin/pkg-map error: no map that element {element} can use has a package '{name}'"))?;
-            return Ok(None);
-        };
-        packages.extend(mapped.packages);
-    }
-    Ok(Some(packages))
 }
 
 /// Runs one command with its output passed through, and returns its status.

@@ -20,9 +20,12 @@ pub mod init_system;
 pub mod install_packages;
 mod output;
 pub mod package_lists;
+mod package_names;
+pub mod package_requests;
 pub mod package_squash;
 pub mod packages;
 pub mod pkg_map;
+pub mod rpm_manifest;
 pub mod run_parts;
 pub mod sudo;
 pub mod svc_map;
@@ -40,6 +43,7 @@ const ON_PATH: &[(&str, Tool)] = &[
     ("package-installs-v2", packages::run),
     ("package-uninstalls", package_lists::run_uninstalls),
     ("pkg-map", pkg_map::run),
+    ("rpm-manifest", rpm_manifest::run),
     ("sudo", sudo::run),
     ("svc-map", svc_map::run),
     ("svc-map-merge", svc_map::run_merge),

@@ -11,8 +11,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::out;
 use super::pkg_map::Names;
+use super::{out, package_requests};
 use crate::error::on;
 use crate::exec::command::code_of;
 use crate::package::lists::{self, Line};
@@ -44,13 +44,16 @@ fn run(tool: &str, args: &[String], options: &[&str], select: fn(&Line) -> bool)
     for (element, text) in read_lists(dir)? {
         let names = Names::of_element(&element)?;
         for line in lists::parse(&text).filter(select) {
-            packages.extend(names.find_or_keep(line.package));
+            packages.extend(names.find_or_keep(line.package).into_iter().map(|package| (package, element.clone())));
         }
     }
     if packages.is_empty() {
         return Ok(0);
     }
-    let status = Command::new("install-packages").args(options).args(packages).status();
+    let asked_by = package_requests::asked_by(packages.iter().map(|(p, element)| (p.as_str(), element.as_str())));
+    let names = packages.iter().map(|(package, _)| package);
+    let mut command = Command::new("install-packages");
+    let status = command.args(options).args(names).env(package_requests::ASKED_BY, asked_by).status();
     let code = code_of(status.context("starting install-packages")?);
     Ok(u8::try_from(code).unwrap_or(1))
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::output::{Streams, lines};
 use super::pkg_map::Names;
-use super::{out, say};
+use super::{out, package_requests, say};
 use crate::error::on;
 use crate::exec::command::quote;
 
@@ -58,23 +58,30 @@ pub fn run(args: Vec<String>) -> Result<u8> {
     let file = options.file.with_context(|| format!("a file has to be given\n{USAGE}"))?;
     let list = if options.uninstall { "uninstall" } else { "install" };
     let wanted = wanted(Path::new(&file), &phase, list)?;
-    let packages = map_all(&wanted, options.noop)?;
+    let mapped = map_all(&wanted, options.noop)?;
+    let mut packages: Vec<String> = Vec::new();
+    for (package, _) in &mapped {
+        if !packages.contains(package) {
+            packages.push(package.clone());
+        }
+    }
     if packages.is_empty() {
         return out(&format!("Nothing to {list}")).map(|()| 0);
     }
     let arguments = options.uninstall.then(|| "-e".to_owned()).into_iter().chain(packages);
-    call_install_packages(arguments.collect(), options.noop)
+    let asked_by = package_requests::asked_by(mapped.iter().map(|(package, element)| (package.as_str(), *element)));
+    call_install_packages(arguments.collect(), &asked_by, options.noop)
 }
 
 /// Runs `install-packages`, the target's own if it has one, with its output marked by `> `.
-fn call_install_packages(arguments: Vec<String>, noop: bool) -> Result<u8> {
+fn call_install_packages(arguments: Vec<String>, asked_by: &str, noop: bool) -> Result<u8> {
     let words: Vec<String> = arguments.iter().map(|a| quote(a)).collect();
     out(&format!("install-packages {}", words.join(" ")))?;
     if noop {
         return Ok(0);
     }
     let mut command = Command::new("install-packages");
-    command.args(arguments).stdin(Stdio::null());
+    command.args(arguments).env(package_requests::ASKED_BY, asked_by).stdin(Stdio::null());
     let mark = |line: &[u8]| out(&format!("> {}", String::from_utf8_lossy(line).trim_end_matches(['\n', '\r'])));
     let code = lines(command, Streams::Both, mark)?;
     if code != 0 {
@@ -93,8 +100,8 @@ fn wanted(file: &Path, phase: &str, list: &str) -> Result<Vec<(String, String)>>
     serde_json::from_value(entries.clone()).with_context(|| format!("{}: {phase}, {list}", on("reading", file)))
 }
 
-/// The distribution's packages, each once, in the order in which they were first asked for.
-fn map_all(wanted: &[(String, String)], noop: bool) -> Result<Vec<String>> {
+/// The distribution's packages with the element that asked for each, in the order in which they were asked for.
+fn map_all(wanted: &[(String, String)], noop: bool) -> Result<Vec<(String, &str)>> {
     let mut packages = Vec::new();
     let mut elements: Vec<(&str, Result<Names>)> = Vec::new();
     for (name, element) in wanted {
@@ -109,11 +116,7 @@ fn map_all(wanted: &[(String, String)], noop: bool) -> Result<Vec<String>> {
             Some(Err(e)) => return Err(anyhow!("pkg-map failed for element {element}: {e:#}")),
             None => Vec::new(),
         };
-        for package in mapped {
-            if !packages.contains(&package) {
-                packages.push(package);
-            }
-        }
+        packages.extend(mapped.into_iter().map(|package| (package, element.as_str())));
     }
     Ok(packages)
 }

@@ -34,7 +34,7 @@ impl Names {
         };
         let element = file.map(ElementMap::load).transpose()?.flatten();
         let element = element.map(|(map, warnings)| warn(&warnings).map(|()| map)).transpose()?;
-        let shared = SharedMaps::load(&data_dir().join("package-maps"))?;
+        let shared = shared_maps()?;
         Ok(Self { element, shared, distro, release: release.unwrap_or_default() })
     }
 
@@ -47,6 +47,11 @@ impl Names {
     pub(super) fn find_or_keep(&self, name: &str) -> Vec<String> {
         self.find(name).unwrap_or_else(|| Mapped::itself(name)).packages
     }
+}
+
+/// The maps that all elements share, from beside the hooks.
+pub(super) fn shared_maps() -> Result<SharedMaps> {
+    Ok(SharedMaps::load(&data_dir().join("package-maps"))?)
 }
 
 fn warn(warnings: &[Fault]) -> Result<()> {

@@ -23,6 +23,7 @@ pub mod element;
 pub mod images;
 pub mod leaks;
 pub mod process;
+pub mod rpm;
 pub mod standin;
 
 use std::ffi::OsStr;

@@ -48,7 +48,7 @@ impl Standin {
         self.mirror().join("RPM-GPG-KEY-Rocky-9")
     }
 
-    /// The file that says what it was made from.
+    /// The file that says what it was made from, and the fingerprint of its key: JSON.
     pub fn made_from(&self) -> PathBuf {
         self.dir.join("standin.json")
     }
