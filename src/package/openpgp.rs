@@ -72,7 +72,7 @@ fn packet(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         let lead = *rest.first()?;
         match lead {
             0..=191 => (first & 63, 1, usize::from(lead)),
-            192..=223 => (first & 63, 2, (usize::from(lead) - 192 << 8) + usize::from(*rest.get(1)?) + 192),
+            192..=223 => (first & 63, 2, ((usize::from(lead) - 192) << 8) + usize::from(*rest.get(1)?) + 192),
             255 => (first & 63, 5, number(rest.get(1..5)?)),
             _ => return None,
         }

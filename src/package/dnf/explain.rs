@@ -237,6 +237,12 @@ pub fn no_key(file: &str) -> Explanation {
         .code(EXIT_DEFINITION)
 }
 
+/// The message about a key that does not exist yet, if this machine's clock is right.
+pub fn future_key(file: &str, clock: String) -> Explanation {
+    let told = Explanation::new(format!("reading the key of the packages: {file} is from the future"));
+    with_clock(told, &Surroundings { clock: Some(clock), ..Surroundings::default() })
+}
+
 fn with_clock(told: Explanation, around: &Surroundings) -> Explanation {
     match &around.clock {
         None => told,

@@ -4,13 +4,15 @@ use regex::Regex;
 
 use super::{Failure, Reason, SignatureFault, scriptlets};
 
+type Reader = fn(&[&str]) -> Option<Failure>;
+
 /// What `lines`, the output of a dnf that failed, say about the reason.
 ///
 /// The wordings are those of dnf 4.14 and librepo 1.14 (seen), and of dnf 5.2 (dnf5/main.cpp,
 /// libdnf5/base/log_event.cpp, solver_problems.cpp, transaction.cpp, repo/*.cpp in its sources).
 pub fn failure(lines: &[String]) -> Failure {
     let lines: Vec<&str> = lines.iter().map(|line| line.trim_end()).collect();
-    let readers: [fn(&[&str]) -> Option<Failure>; 8] =
+    let readers: [Reader; 8] =
         [not_cached, metadata, not_found, dependencies, download, signature, transaction, failed_scriptlets];
     let found = readers.iter().find_map(|read| read(&lines));
     found.unwrap_or_else(|| key(&lines).unwrap_or_else(|| Failure::Other(last_words(&lines))))
@@ -201,7 +203,7 @@ fn transaction(lines: &[&str]) -> Option<Failure> {
         .map(|line| line.trim_start().trim_start_matches("- ").to_owned())
         .collect();
     let space = below.iter().any(|line| line.contains(" needs ") && line.contains(" on the "));
-    (!below.is_empty()).then(|| if space { Failure::Space(below) } else { Failure::Transaction(below) })
+    (!below.is_empty()).then_some(if space { Failure::Space(below) } else { Failure::Transaction(below) })
 }
 
 fn failed_scriptlets(lines: &[&str]) -> Option<Failure> {

@@ -11,6 +11,8 @@ pub struct Repository {
     pub list: Option<String>,
     /// The addresses of its keys.
     pub keys: Vec<String>,
+    /// Turned off.
+    pub disabled: bool,
 }
 
 impl Repository {
@@ -47,6 +49,7 @@ pub fn parse(text: &str) -> Vec<Repository> {
         let words = value.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned);
         match key.as_str() {
             "baseurl" => repository.baseurl.extend(words),
+            "enabled" => repository.disabled = ["0", "no", "false", "off"].contains(&value),
             "gpgkey" => repository.keys.extend(words),
             "mirrorlist" | "metalink" => repository.list = Some(value.to_owned()),
             _ => {}
@@ -62,7 +65,7 @@ mod tests {
     #[test]
     fn sections_addresses_and_keys() {
         let text = "# x\n[baseos]\ngpgkey=file:///a\nname=Rocky $releasever\n#mirrorlist=http://no\n\
-            baseurl = https://m/rocky/$releasever/BaseOS/$basearch/os/\n  https://n/\n[bad]\nmirrorlist=http://l?x=$releasever\n";
+            baseurl = https://m/rocky/$releasever/BaseOS/$basearch/os/\n  https://n/\n[bad]\nmirrorlist=http://l?x=$releasever\nenabled=0\n";
         let found = parse(text);
         assert_eq!(found[0].keys, ["file:///a"]);
         assert_eq!(found[0].baseurl, ["https://m/rocky/$releasever/BaseOS/$basearch/os/", "https://n/"]);
@@ -70,5 +73,6 @@ mod tests {
         assert_eq!(found[0].list, None);
         assert_eq!((found[1].id.as_str(), found[1].list.as_deref()), ("bad", Some("http://l?x=$releasever")));
         assert_eq!(found[1].releases(), None);
+        assert!(found[1].disabled && !found[0].disabled);
     }
 }
