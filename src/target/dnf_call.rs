@@ -82,9 +82,10 @@ impl<'a> Call<'a> {
 
     /// The ids of all groups and environments.
     fn groups(&self) -> Vec<String> {
-        // dnf 4: `   Core (core)`; dnf 5 has no --ids, and a table whose first column they are.
-        let four = self.query(&["group", "list", "--hidden", "--ids"]);
-        let ids = four.lines().filter_map(|line| line.strip_suffix(')')?.rsplit_once('(')).map(|(_, id)| id);
+        // dnf 4 says ids if it is verbose: `   Core (core)`. dnf 5 has no -v, and a table whose first column they are.
+        let four = self.query(&["-v", "group", "list", "--hidden"]);
+        let indented = four.lines().filter(|line| line.starts_with(' '));
+        let ids = indented.filter_map(|line| line.strip_suffix(')')?.rsplit_once('(')).map(|(_, id)| id);
         let ids = sorted(ids);
         if !ids.is_empty() {
             return ids;
