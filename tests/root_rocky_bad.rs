@@ -103,6 +103,12 @@ fn a_release_that_the_mirror_lacks() {
     case.fails(2).says("has no release 8.1, it has 9, 9.4").says("hint: set DIB_RELEASE to one of them");
     let _mirror = case.served(&[]);
     case.fails(2).says("has no release 8.1, it has 9, 9.4");
+    // A list of mirrors does not tell which releases there are.
+    let (served, file) = (case.standin.serve(), case.sandbox.path("list.repo"));
+    let list = format!("{}/mirrorlist?arch=$basearch&repo=BaseOS-$releasever", served.url());
+    fs::write(&file, format!("[baseos]\nname=BaseOS\nmirrorlist={list}\n")).unwrap();
+    case.env("DIB_YUM_REPO_CONF", &file);
+    case.fails(1).says("repo=BaseOS-8.1 answered with status 404").says("does the mirror have release 8.1");
 }
 
 #[test]
@@ -151,6 +157,12 @@ fn a_key_file_that_is_no_key() {
     fs::write(&file, "<html>404</html>\n").unwrap();
     case.env("DIB_ROCKY_GPG_KEY", &file);
     case.fails(2).says("nokey holds no OpenPGP public key").says("gpg --armor --export");
+    let file = case.sandbox.path("one.repo");
+    let text =
+        format!("[one]\nname=One\nbaseurl={}/9/BaseOS/x86_64/os/\ngpgkey=file:///nowhere/key\n", case.standin.url());
+    fs::write(&file, text).unwrap();
+    case.env("DIB_YUM_REPO_CONF", &file).env("DIB_ROCKY_GPG_KEY", "");
+    case.fails(2).says("reading a key of the packages: there is no file:///nowhere/key");
 }
 
 #[test]
@@ -250,6 +262,35 @@ fn scripts_of_packages_that_fail() {
     case.run()
         .succeeded()
         .says("warning: the %post script of package after-1-1.noarch failed (exit status 4), which it may");
+    case.sandbox.assert_clean();
+}
+
+#[test]
+fn the_same_is_explained_in_the_chroot() {
+    let Some(mut case) = Case::new() else { return };
+    let rpms = Rpms::new();
+    rpms.package("unsigned", "");
+    rpms.signed("lacking", "Requires: no-such-thing").signed("after", "Requires(post): bash\n%post\necho oh\nexit 4");
+    case.with(&rpms, &[&rpms.key("good")], "");
+    let file = case.sandbox.path("all.repo");
+    let mirror = case.standin.url();
+    let base = format!("[baseos]\nname=BaseOS\nbaseurl={mirror}/9/BaseOS/x86_64/os/\n");
+    let extra = format!("[extra]\nname=Extra\nbaseurl=file://{}\n", rpms.repository().display());
+    fs::write(&file, base + &extra).unwrap();
+    case.env("DIB_YUM_REPO_CONF", &file).env("DIB_YUM_MINIMAL_EXTRA_REPOS", "");
+    case.env("DIB_ROCKY_PACKAGES", "basesystem bash coreutils dnf rpm rocky-release which");
+    // Each failure leaves the tree as it was, so that one build serves them all.
+    let hook = "for p in bsh @cor unsigned lacking after; do install-packages $p || echo \"status $? for $p\"; done\n\
+        IMAGE_RPM_SCRIPTS_MAY_FAIL='*' install-packages -e after\ninstall-packages bsh";
+    case.sandbox.element("bad").hook("install.d/50-bad", hook);
+    let failed = case.sandbox.run_long(["-n", "-t", "tar", "-o", "x", "rocky-minimal", "bad"]).failed(1);
+    let failed = failed.says("no repository has the package 'bsh'").says("for 'bsh' did you mean 'bash'");
+    let failed = failed.says("status 1 for bsh").says("for the group 'cor' did you mean 'core'");
+    let failed = failed.says("checking the signature of unsigned-1-1.noarch.rpm: it has none");
+    let failed = failed.says("nothing provides no-such-thing needed by lacking-1-1.noarch");
+    let failed =
+        failed.says("install-packages: error: the %post script of package after-1-1.noarch failed (exit status 4)");
+    failed.says("in the chroot with status 1").says("  because: no repository has the package 'bsh'");
     case.sandbox.assert_clean();
 }
 

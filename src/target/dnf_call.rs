@@ -98,8 +98,7 @@ impl<'a> Call<'a> {
     fn query(&self, words: &[&str]) -> String {
         let Some((program, options)) = self.options.split_first() else { return String::new() };
         let options = options.iter().filter(|option| !["--refresh", "-v"].contains(&option.as_str()));
-        let home = std::env::var_os("HOME").unwrap_or_else(|| "/root".into());
-        let command = Cmd::new(program).env("HOME", home).args(options).args(["-q", "-C"]).args(words);
+        let command = Cmd::new(program).args(options).args(["-q", "-C"]).args(words);
         command.read().unwrap_or_default()
     }
 }

@@ -94,7 +94,8 @@ fn not_found(lines: &[&str]) -> Option<Failure> {
             if start.contains("groups") { groups.extend(names) } else { packages.extend(names) }
         }
         let group = line.strip_suffix("' is not available.").and_then(|line| line.split_once("Group '"));
-        groups.extend(group.map(|(_, name)| name.to_owned()));
+        // An environment is asked for as @^NAME.
+        groups.extend(group.map(|(_, name)| name.trim_start_matches('^').to_owned()));
     }
     for names in [&mut packages, &mut groups] {
         names.sort();

@@ -99,6 +99,8 @@ fn names_that_are_not_found() {
     let four = "No match for argument: nosuch\nNo match for argument: bsh\nError: Unable to find a match: nosuch bsh";
     assert_eq!(read(four), nothing(&["bsh", "nosuch"], &[]));
     assert_eq!(read("Module or Group 'nosuch' is not available.\nError: Nothing to do."), nothing(&[], &["nosuch"]));
+    let environment = "Module or Group '^minimal' is not available.\nError: Nothing to do.";
+    assert_eq!(read(environment), nothing(&[], &["minimal"]));
     let both = "Error: Problems in request:\nmissing packages: a, b\nmissing groups or modules: c";
     assert_eq!(read(both), nothing(&["a", "b"], &["c"]));
     let five = "Failed to resolve the transaction:\nNo match for argument: nosuch\nYou can try to add to command line:\n  \
