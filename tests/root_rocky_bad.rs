@@ -147,7 +147,7 @@ fn signatures_that_are_missing_or_of_others() {
     case.with(&rpms, &[&rpms.key("good")], "unsigned");
     case.fails(1).says("checking the signature of unsigned-1-1.noarch.rpm: it has none");
     case.env("DIB_YUM_MINIMAL_BOOTSTRAP_PACKAGES", "strange");
-    case.fails(1).says("checking the signature of strange-1-1.noarch.rpm: it is not of file://");
+    case.fails(1).says("checking the signature of strange-1-1.noarch.rpm: it was made with another key than file://");
 }
 
 #[test]

@@ -134,7 +134,7 @@ pub fn scriptlets(failed: &[Scriptlet]) -> Explanation {
             names.join(" ")
         ));
     }
-    told.hint("the package is not installed when this script fails")
+    told.hint("leave the package out, or give its script what it needs: without it the package is not installed")
 }
 
 /// Names, with what they may have meant.
@@ -218,7 +218,7 @@ fn signature(package: &str, fault: SignatureFault, keys: &[String], around: &Sur
     let told = match fault {
         SignatureFault::Missing => Explanation::new(format!("{checking}: it has none"))
             .hint("use a repository whose packages are signed: signatures are always checked"),
-        SignatureFault::OtherKey => Explanation::new(format!("{checking}: it is not of {keys}"))
+        SignatureFault::OtherKey => Explanation::new(format!("{checking}: it was made with another key than {keys}"))
             .hint("name the key of whoever makes the packages; if it is the right one, the package is not theirs"),
         SignatureFault::NoUsableKey => Explanation::new(format!("{checking}: there is no usable key in {keys}"))
             .hint("name a file with the public key of whoever makes the packages"),
