@@ -34,12 +34,12 @@ mount_kernel_filesystems() {
 
 # Repository files for the mirror at a path.
 write_repositories() {
-    local name
-    for name in BaseOS AppStream; do
+    local place
+    for place in 9/{BaseOS,AppStream,extras}/x86_64/os epel/9/Everything/x86_64; do
         cat <<END
-[standin-${name,,}]
-name=Stand-in $name
-baseurl=file://$1/9/$name/x86_64/os
+[standin-${place//\//-}]
+name=Stand-in $place
+baseurl=file://$1/$place
 gpgcheck=1
 gpgkey=file://$1/RPM-GPG-KEY-Rocky-9
 END
@@ -61,6 +61,11 @@ HOME=$config /usr/bin/dnf -y -q --config="$config/dnf.conf" --installroot="$root
     --setopt=install_weak_deps=False --setopt=tsflags=nodocs install "$@"
 echo "installed in $((($(date +%s%N) - started) / 1000000)) ms: $(in_root rpm -qa | wc -l) packages"
 
+# The stand-in's repositories only.
+dnf_in_root() {
+    in_root dnf -y -q --setopt=reposdir=/run/repos "$@"
+}
+
 unsigned=$(in_root rpm -qa --qf '%{NAME} %{RSAHEADER:pgpsig}\n' | grep -v 'Key ID\|^gpg-pubkey ' || :)
 [ -z "$unsigned" ] || { echo "without a signature: $unsigned" >&2; exit 1; }
 missing=$(in_root rpm -Va | grep '^missing' || :)
@@ -68,8 +73,17 @@ missing=$(in_root rpm -Va | grep '^missing' || :)
 
 mkdir "$root/run/repos"
 write_repositories /run/mirror >"$root/run/repos/standin.repo"
-in_root dnf -y -q --setopt=reposdir=/run/repos install rsync parted
-in_root rpm -q rsync parted
-in_root dnf -y -q --setopt=reposdir=/run/repos remove rsync parted
-in_root dnf -q --setopt=reposdir=/run/repos group list --hidden
+dnf_in_root install rsync htop
+in_root rpm -q rsync htop
+dnf_in_root remove rsync htop
+dnf_in_root group list --hidden
+
+# The default stream of a module, then the other one.
+for stream in 1 2; do
+    [ "$stream" = 1 ] || dnf_in_root module enable standin-tool:"$stream"
+    dnf_in_root install standin-tool
+    in_root standin-tool | grep " $stream\."
+    dnf_in_root remove standin-tool
+    dnf_in_root module reset standin-tool
+done
 in_root sed -n 's/^PRETTY_NAME=//p' /etc/os-release
