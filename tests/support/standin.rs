@@ -53,9 +53,10 @@ impl Standin {
         self.dir.join("standin.json")
     }
 
-    /// Makes `sandbox` build rocky-minimal from this mirror, as files.
+    /// Makes `sandbox` build rocky-minimal from this mirror, as files; EPEL as well.
     pub fn give_to(&self, sandbox: &mut Sandbox) {
         sandbox.env("DIB_ROCKY_MIRROR", &self.url());
+        sandbox.env("DIB_EPEL_MIRROR", &format!("{}/epel", self.url()));
         sandbox.env("DIB_ROCKY_GPG_KEY", &self.key().to_string_lossy());
     }
 
