@@ -54,7 +54,7 @@ class Package:
     # Pattern with one * to the name of a link beside each file that fits, as in "grub-*": "grub2-*".
     aliases: dict = field(default_factory=dict)
     directories: list = field(default_factory=list)
-    # Path to "MODE USER GROUP", for names that the building machine may not have.
+    # Path or pattern to "MODE USER GROUP", for names that the building machine may not have.
     attributes: dict = field(default_factory=dict)
     # Scriptlet to its lines.
     scripts: dict = field(default_factory=dict)
