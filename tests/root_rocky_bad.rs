@@ -293,12 +293,3 @@ fn the_same_is_explained_in_the_chroot() {
     failed.says("in the chroot with status 1").says("  because: no repository has the package 'bsh'");
     case.sandbox.assert_clean();
 }
-
-#[test]
-fn a_host_without_dnf_is_not_ready() {
-    let Some(mut case) = Case::new() else { return };
-    case.env("PATH", "/nonexistent");
-    let failed = case.run().failed(3).says("dnf or dnf5 is not installed (element yum-minimal)");
-    failed.says("hint: apt-get install ").does_not_say("root.d");
-    case.sandbox.assert_clean();
-}

@@ -6,8 +6,11 @@ use std::process::Command;
 
 use crate::run;
 
-/// The packages: name, lines of the header, and files with their attributes.
-const PACKAGES: &[(&str, &str, &[(&str, &str)])] = &[
+/// A package: its name, a line of its header, and its files with their attributes.
+type Package = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+/// The packages of the repository.
+const PACKAGES: &[Package] = &[
     (
         "probe",
         "Recommends: probe-recommended",
