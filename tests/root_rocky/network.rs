@@ -102,11 +102,8 @@ fn documentation_languages_and_recommended_packages_are_left_out() {
     sandbox.env("DIB_YUM_MINIMAL_EXTRA_REPOS", &file.to_string_lossy());
     sandbox.env("DIB_YUM_MINIMAL_BOOTSTRAP_PACKAGES", "probe");
     let has = |tree: &Path, file: &str| tree.join("usr").join(file).exists();
-    let (readme, german, french) = (
-        "share/doc/probe/README",
-        "share/locale/de/LC_MESSAGES/probe.mo",
-        "share/locale/fr/LC_MESSAGES/probe.mo",
-    );
+    let (readme, german, french) =
+        ("share/doc/probe/README", "share/locale/de/LC_MESSAGES/probe.mo", "share/locale/fr/LC_MESSAGES/probe.mo");
     build(&sandbox, "rocky-minimal", "all").succeeded();
     let tree = unpack(&sandbox, "all");
     assert!(has(&tree, "bin/probe") && has(&tree, readme) && has(&tree, german) && has(&tree, french));

@@ -137,7 +137,8 @@ fn layers_of_container_images_are_laid_on_each_other() {
     let reference = |c: char| format!(r#"{{"mediaType":"x","digest":"sha256:{}","size":1}}"#, digest(c));
     fs::write(image.join("index.json"), format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, reference('c'))).unwrap();
     fs::write(image.join(blob('c')), format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, reference('d'))).unwrap();
-    let layers = format!("{{\n \"config\": {},\n \"layers\": [\n{},\n{}]\n}}", reference('e'), reference('a'), reference('b'));
+    let layers =
+        format!("{{\n \"config\": {},\n \"layers\": [\n{},\n{}]\n}}", reference('e'), reference('a'), reference('b'));
     fs::write(image.join(blob('d')), layers).unwrap();
     let archive = dir.path().join("image.tar");
     let parts = ["index.json", "blobs"];

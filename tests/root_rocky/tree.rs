@@ -91,7 +91,8 @@ fn the_tree_is_that_of_a_plain_dnf() {
             continue;
         }
         let name = path.to_str().unwrap();
-        let known = DIFFERENCES.iter().position(|(place, _)| name == *place || place.ends_with('/') && name.starts_with(place));
+        let known =
+            DIFFERENCES.iter().position(|(place, _)| name == *place || place.ends_with('/') && name.starts_with(place));
         match known {
             Some(index) => used[index] = true,
             None => wrong.push(format!("{name}\n  built {:?}\n  plain {:?}", built.get(path), plain.get(path))),
