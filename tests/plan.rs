@@ -45,6 +45,16 @@ fn vm_rocky_minimal() {
 }
 
 #[test]
+fn vm_centos_minimal() {
+    golden("vm-centos-minimal", &["vm", "centos-minimal"], &[]);
+}
+
+#[test]
+fn vm_fedora_minimal() {
+    golden("vm-fedora-minimal", &["vm", "fedora-minimal"], &[]);
+}
+
+#[test]
 fn uefi_and_bios_in_one_image_with_services() {
     let elements =
         ["vm", "block-device-efi", "debian-minimal", "openssh-server", "growroot", "devuser", "cloud-init-nocloud"];

@@ -80,7 +80,12 @@ fn a_plain_vm_has_hooks_in_every_phase_that_makes_it() {
 
 #[test]
 fn the_plan_can_tell_what_the_environment_files_set() {
-    for (os, distro) in [("debian-minimal", "debian"), ("rocky-minimal", "rocky")] {
+    for (os, distro) in [
+        ("centos-minimal", "centos"),
+        ("debian-minimal", "debian"),
+        ("fedora-minimal", "fedora"),
+        ("rocky-minimal", "rocky"),
+    ] {
         let (_, tree, _) = build(&["vm", os], "amd64");
         let files: Vec<_> = tree.environment.iter().map(|h| &h.path).collect();
         let initial =
@@ -91,6 +96,28 @@ fn the_plan_can_tell_what_the_environment_files_set() {
             assert!(env.known(name).is_some(), "{os} {name}: {:?}", env.get(name));
         }
     }
+}
+
+#[test]
+fn each_release_of_the_dnf_family_has_its_key_and_database() {
+    let env = |os: &str, release: &str| {
+        let (_, tree, _) = build(&[os], "amd64");
+        let files: Vec<_> = tree.environment.iter().map(|h| &h.path).collect();
+        let initial = [("ARCH", "amd64"), ("DIB_RELEASE", release)].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        let env = environment::evaluate(&files, &BTreeMap::from(initial)).unwrap();
+        ["DIB_RELEASE", "IMAGE_RPM_DATABASE", "IMAGE_RPM_KEY_FINGERPRINT"]
+            .map(|name| env.known(name).unwrap_or("unknown").to_owned())
+    };
+    let (var, usr) = ("/var/lib/rpm", "/usr/lib/sysimage/rpm");
+    let (rocky9, rocky10) = ("21CB256AE16FC54C6E652949702D426D350D275D", "FC226859C0860BF0DDB95B085B106C736FEDFC85");
+    let centos = "99DB70FAE1D7CE227FB6488205B555B38483C65D";
+    assert_eq!(env("rocky-minimal", "9"), ["9", var, rocky9]);
+    assert_eq!(env("rocky-minimal", "9.4"), ["9.4", var, rocky9]);
+    assert_eq!(env("rocky-minimal", "10.1"), ["10.1", usr, rocky10]);
+    assert_eq!(env("centos-minimal", "9"), ["9-stream", var, centos]);
+    assert_eq!(env("centos-minimal", "10-stream"), ["10-stream", usr, centos]);
+    assert_eq!(env("fedora-minimal", "44"), ["44", usr, "36F612DCF27F7D1A48A835E4DBFCF71C6D9F90A6"]);
+    assert_eq!(env("fedora-minimal", "77"), ["77", usr, ""]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::support::repository;
 /// What the script prints when `dnf` is a link to a program of this name.
 fn options(name: &str, arch: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
-    for link in ["dirname", "readlink", "sh", "uname"] {
+    for link in ["dirname", "env", "readlink", "sh", "uname"] {
         let real = ["/usr/bin", "/bin"].iter().map(|d| Path::new(d).join(link)).find(|p| p.exists()).unwrap();
         std::os::unix::fs::symlink(real, dir.path().join(link)).unwrap();
     }
