@@ -13,6 +13,7 @@ pub mod element;
 pub mod error;
 pub mod exec;
 pub mod host;
+pub mod near;
 pub mod package;
 pub mod plan;
 pub mod report;

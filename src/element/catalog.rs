@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::element::Warning;
 use crate::error::{Fault, Faults, Place};
+use crate::near::{near, quoted};
 
 /// One element: a folder of hook scripts and data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,31 +152,8 @@ impl ElementCatalog {
         if !providers.is_empty() {
             return Some(format!("it is provided by {}: name one of them", quoted(&providers)));
         }
-        let near = self.near(name);
+        let near = near(name, self.elements.keys().map(String::as_str));
         (!near.is_empty()).then(|| format!("did you mean {}?", quoted(&near)))
-    }
-
-    /// Up to three names that are spelt nearly like `name`, the nearest first.
-    pub fn near(&self, name: &str) -> Vec<&str> {
-        // A third of the letters may be wrong; short names may have one wrong letter.
-        let most = (name.chars().count() / 3).max(1);
-        let mut near: Vec<(usize, &str)> = self
-            .elements
-            .keys()
-            .map(|candidate| (strsim::osa_distance(name, candidate), candidate.as_str()))
-            .filter(|(distance, _)| *distance <= most)
-            .collect();
-        near.sort();
-        near.into_iter().take(3).map(|(_, candidate)| candidate).collect()
-    }
-}
-
-/// `'a', 'b' or 'c'`.
-fn quoted(names: &[&str]) -> String {
-    let names: Vec<String> = names.iter().map(|n| format!("'{n}'")).collect();
-    match names.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
-        _ => names.concat(),
     }
 }
 

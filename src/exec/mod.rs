@@ -11,6 +11,7 @@ pub mod command;
 pub mod disks;
 pub mod environment;
 pub mod executor;
+mod explained;
 pub mod finish;
 pub mod hook_variables;
 pub mod isolation;

@@ -16,6 +16,7 @@ use crate::target::package_requests::HOOK_ELEMENT;
 use super::breakpoint::{Breakpoints, Shell};
 use super::command::{Cmd, Exit};
 use super::environment::{Environment, Sourcing};
+use super::explained::{Explained, indented};
 use super::leftovers;
 
 /// A phase about to run.
@@ -167,10 +168,8 @@ impl PhaseRun<'_> {
 
     /// Stops at after-error and makes the error.
     fn failure(&self, mut what: String, status: i32, tail: &[String], environment: &Environment) -> anyhow::Error {
-        for line in tail {
-            what.push_str("\n    ");
-            what.push_str(line);
-        }
+        let explained = Explained::find(tail);
+        what.push_str(&explained.as_ref().map_or_else(|| indented(tail), Explained::text));
         // A shell that shows the state of things must still find it.
         let prefix = if self.breakpoints.outside { vec![] } else { self.prefix() };
         let shell = Shell { prefix: &prefix, environment, cwd: self.cwd };
@@ -179,7 +178,8 @@ impl PhaseRun<'_> {
             || "to keep the whole log: --logfile FILE".to_owned(),
             |log| format!("the whole log is in {}", log.display()),
         );
-        let hints = vec![hint];
+        let mut hints = explained.map(|explained| explained.hints).unwrap_or_default();
+        hints.push(hint);
         ExitWith { message: what, code: u8::try_from(status).unwrap_or(1), hints }.into()
     }
 

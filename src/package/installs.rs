@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::Path;
 
 use super::condition::{Applies, When};
-use super::{Lookup, Var, near};
+use super::{Lookup, Var};
 use crate::error::{Fault, Place};
+use crate::near::near;
 use crate::yaml::{self, Node, Value};
 
 /// The files of an element, in the order in which they are read; both count when both are there.
@@ -150,7 +151,7 @@ fn warn_of_unknown_keys(package: &str, parameters: &Node, findings: &mut Finding
     for (key, _) in parameters.as_map().unwrap_or_default() {
         let name = key.text().unwrap_or_default();
         if !KEYS.contains(&name) {
-            let hint = match near(name, KEYS) {
+            let hint = match near(name, KEYS).first() {
                 Some(meant) => format!("did you mean '{meant}'?"),
                 None => format!("known keys: {}", KEYS.join(", ")),
             };
@@ -166,7 +167,7 @@ fn phase(parameters: &Node, findings: &mut Findings) -> Option<Phase> {
     let phase = Phase::from_dir(name);
     if phase.is_none() {
         let known = Phase::ALL.map(Phase::dir);
-        let hint = match near(name, known) {
+        let hint = match near(name, known).first() {
             Some(meant) => format!("did you mean '{meant}'?"),
             None => format!("packages are installed in {}", known.join(", ")),
         };

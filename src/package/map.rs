@@ -8,10 +8,10 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use super::installs::Findings;
-use super::near;
 pub use super::shared::SharedMaps;
 use crate::distro;
 use crate::error::{Fault, Faults, Place};
+use crate::near::near;
 use crate::yaml::{self, Node};
 
 /// The system that names are looked up for.
@@ -212,7 +212,7 @@ fn families(node: &Node, found: &mut Findings) -> BTreeMap<String, Table> {
 
 fn unknown(key: &Node, what: &str, known: &[&str]) -> Fault {
     let name = key.text().unwrap_or_default();
-    let hint = match near(name, known.iter().copied()) {
+    let hint = match near(name, known.iter().copied()).first() {
         Some(meant) => format!("did you mean '{meant}'?"),
         None => format!("known: {}", known.join(", ")),
     };

@@ -2,10 +2,12 @@
 //! lines of its package manager. Deciding half.
 
 pub mod condition;
+pub mod dnf;
 pub mod installs;
 pub mod lists;
 pub mod manager;
 pub mod map;
+pub mod openpgp;
 pub mod shared;
 pub mod squash;
 pub mod svc;
@@ -29,11 +31,4 @@ pub type Lookup<'a> = &'a dyn Fn(&str) -> Var;
 /// A lookup in an environment that is known in full.
 pub fn known(environment: &BTreeMap<String, String>) -> impl Fn(&str) -> Var + '_ {
     |name| environment.get(name).map_or(Var::Unset, |value| Var::Set(value.clone()))
-}
-
-/// The candidate that a mistyped word most likely means.
-fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (word.len() / 3).max(1);
-    let scored = candidates.into_iter().map(|c| (strsim::osa_distance(word, c), c));
-    scored.filter(|(distance, c)| *distance <= limit || c.starts_with(word)).min().map(|(_, c)| c)
 }

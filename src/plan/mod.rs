@@ -160,7 +160,7 @@ impl Plan {
             let file = element.dir.join("host-tools");
             if let Ok(text) = std::fs::read_to_string(&file) {
                 match host::parse_host_tools(&file, &text, &element.name) {
-                    Ok(found) => needs.extend(found.into_iter().filter(|n| !n.is_met_by_variables(&is_set))),
+                    Ok(found) => needs.extend(found.into_iter().filter(|n| !n.is_met_by_variables(is_set))),
                     Err(found) => faults.extend(found.0),
                 }
             }

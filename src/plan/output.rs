@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::Serialize;
-use strsim::levenshtein;
 
 use crate::error::{Fault, Faults};
+use crate::near::near;
 
 /// A program of the host, and the Debian package that brings it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -172,8 +172,7 @@ impl FromStr for Format {
             return Ok(format);
         }
         let known: Vec<&str> = Self::all().map(Self::name).collect();
-        let near = known.iter().min_by_key(|k| levenshtein(k, name)).filter(|k| levenshtein(k, name) <= 2);
-        let hint = match near {
+        let hint = match near(name, known.iter().copied()).first() {
             Some(near) => format!("did you mean '{near}'? Known formats: {}", known.join(", ")),
             None => format!("known formats: {}", known.join(", ")),
         };

@@ -8,10 +8,13 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::dnf_call::{Call, tell};
 use super::output::{Streams, lines};
+use super::run_dnf::Output;
 use super::{out, package_names, package_requests, say, var};
 use crate::error::on;
 use crate::exec::command::{Cmd, quote};
+use crate::near::{near, quoted};
 use crate::package::manager::{Action, Manager, Settings};
 
 const USAGE: &str = "usage: install-packages [-h] [-u] [-e] [-d [DIR]] [-m ELEMENT] PACKAGE...
@@ -140,56 +143,63 @@ fn parse(args: Vec<String>, manager: Manager) -> Result<Option<Request>> {
     Ok(Some(request))
 }
 
-/// Runs one command with its output passed through, and returns its status.
+/// Runs one command with its output passed through, and returns its status. Explains a failure.
 fn run_one(manager: Manager, argv: &[String]) -> Result<u8> {
     let line = argv.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ");
     out(&format!("Running {line}"))?;
     let mut command = Command::new(&argv[0]);
     command.args(&argv[1..]).envs(manager.environment().iter().copied());
+    match manager {
+        Manager::Dnf | Manager::Dnf5 | Manager::Yum => run_dnf(command, argv),
+        Manager::Apt | Manager::Zypper => run_other(manager, command),
+    }
+}
+
+/// dnf says what matters on both streams: reasons on stderr, scripts' output on stdout.
+fn run_dnf(command: Command, argv: &[String]) -> Result<u8> {
+    let mut output = Output::default();
+    let code = lines(command, Streams::Both, |line| {
+        output.keep(line);
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(line).and_then(|()| stdout.flush()).context("writing to stdout")
+    })?;
+    let Some(told) = output.explain(&Call::new(argv), code)? else { return Ok(0) };
+    tell("install-packages", &told)?;
+    Ok(code.max(1))
+}
+
+fn run_other(manager: Manager, command: Command) -> Result<u8> {
     let mut not_found = Vec::new();
     let code = lines(command, Streams::Stderr, |line| {
-        not_found.extend(packages_not_found(line));
+        let line_text = String::from_utf8_lossy(line);
+        not_found.extend(line_text.trim().strip_prefix("E: Unable to locate package ").map(str::to_owned));
         std::io::stderr().lock().write_all(line).context("writing to stderr")
     })?;
-    if code != 0 && !not_found.is_empty() {
-        // dnf 4 names them twice.
-        not_found.sort_unstable();
-        not_found.dedup();
-        for hint in hints(manager, &not_found) {
+    if code != 0 && manager == Manager::Apt {
+        for hint in apt_hints(&not_found) {
             say(&hint)?;
         }
     }
     Ok(code)
 }
 
-/// The names in a manager's complaint about packages that it does not know: apt's has one a line, dnf 4's all
-/// of them in one line, dnf 5's one a line again.
-fn packages_not_found(line: &[u8]) -> Vec<String> {
-    let line = String::from_utf8_lossy(line);
-    let complaints = ["E: Unable to locate package ", "Error: Unable to find a match: ", "No match for argument: "];
-    let names = complaints.iter().find_map(|start| line.trim().strip_prefix(start));
-    names.into_iter().flat_map(str::split_whitespace).map(str::to_owned).collect()
-}
-
-/// What may be meant by packages that the manager does not know.
-fn hints(manager: Manager, not_found: &[String]) -> Vec<String> {
-    let listing = match manager {
-        Manager::Apt => Cmd::new("apt-cache").arg("pkgnames").read(),
-        // dnf 5 ends lines only where it is told to; dnf 4 does so anyway.
-        _ => Cmd::new("dnf").args(["-q", "-C", "repoquery", "--qf", "%{name}\n"]).read(),
-    };
-    let listing = listing.unwrap_or_default();
-    let mut known: Vec<&str> = listing.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
-    known.sort_unstable();
-    known.dedup();
+/// What may be meant by packages that apt does not know.
+fn apt_hints(not_found: &[String]) -> Vec<String> {
+    if not_found.is_empty() {
+        return Vec::new();
+    }
     // With nothing but the installed packages known, near names would only mislead.
-    if manager == Manager::Apt && !has_apt_lists() {
+    if !has_apt_lists() {
         return vec!["hint: apt has no package lists here: run apt-get update in an earlier hook".to_owned()];
     }
-    let place = if manager == Manager::Apt { "component" } else { "repository" };
-    let hint = |name: &String| match near(name, &known) {
-        near if near.is_empty() => format!("hint: no package is called nearly like '{name}'; is its {place} enabled?"),
-        near => format!("hint: for '{name}' did you mean {}?", near.join(", ")),
+    let listing = Cmd::new("apt-cache").arg("pkgnames").read().unwrap_or_default();
+    let mut known: Vec<&str> = listing.lines().map(str::trim).collect();
+    known.sort_unstable();
+    let hint = |name: &String| match near(name, known.iter().copied()) {
+        near if near.is_empty() => {
+            format!("hint: no package is called nearly like '{name}'; is its component enabled?")
+        }
+        near => format!("hint: for '{name}' did you mean {}?", quoted(&near)),
     };
     not_found.iter().map(hint).collect()
 }
@@ -197,17 +207,6 @@ fn hints(manager: Manager, not_found: &[String]) -> Vec<String> {
 fn has_apt_lists() -> bool {
     let Ok(entries) = std::fs::read_dir("/var/lib/apt/lists") else { return false };
     entries.flatten().any(|e| e.file_name().to_string_lossy().contains("_Packages"))
-}
-
-/// Up to three names that are spelt nearly like `name`, or begin with it.
-fn near<'a>(name: &str, known: &[&'a str]) -> Vec<&'a str> {
-    let limit = (name.len() / 4).max(1);
-    // Names of very different length need no comparison; there are tens of thousands of them.
-    let comparable = known.iter().filter(|k| k.len().abs_diff(name.len()) <= limit || k.starts_with(name));
-    let mut scored: Vec<(usize, &str)> = comparable.map(|k| (strsim::osa_distance(name, k), *k)).collect();
-    scored.retain(|(distance, k)| *distance <= limit || k.starts_with(name));
-    scored.sort_unstable();
-    scored.into_iter().take(3).map(|(_, k)| k).collect()
 }
 
 #[cfg(test)]
@@ -235,15 +234,5 @@ mod tests {
     fn a_word_with_blanks_is_several_packages() {
         let args = vec!["a b".to_owned(), " c ".to_owned()];
         assert_eq!(parse(args, Manager::Apt).unwrap().unwrap().packages, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn unknown_packages_are_picked_out_of_stderr() {
-        assert_eq!(packages_not_found(b"E: Unable to locate package cowsya\n"), ["cowsya"]);
-        assert_eq!(packages_not_found(b"Error: Unable to find a match: cowsya vmi\n"), ["cowsya", "vmi"]);
-        assert_eq!(packages_not_found(b"No match for argument: cowsya\n"), ["cowsya"]);
-        assert!(packages_not_found(b"W: Unable to read\n").is_empty());
-        assert_eq!(near("cowsya", &["cowsay", "cowsay-off", "vim", "cows"]), ["cowsay"]);
-        assert_eq!(near("python3-yam", &["python3-yaml", "vim"]), ["python3-yaml"]);
     }
 }

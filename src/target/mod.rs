@@ -14,6 +14,8 @@ use anyhow::{Context, Result, anyhow};
 use crate::error;
 
 pub mod cache_url;
+mod clock;
+mod dnf_call;
 pub mod grub_mkrelpath;
 pub mod grub_probe;
 pub mod init_system;
@@ -26,6 +28,7 @@ pub mod package_squash;
 pub mod packages;
 pub mod pkg_map;
 pub mod rpm_manifest;
+pub mod run_dnf;
 pub mod run_parts;
 pub mod sudo;
 pub mod svc_map;
@@ -44,6 +47,7 @@ const ON_PATH: &[(&str, Tool)] = &[
     ("package-uninstalls", package_lists::run_uninstalls),
     ("pkg-map", pkg_map::run),
     ("rpm-manifest", rpm_manifest::run),
+    ("run-dnf", run_dnf::run),
     ("sudo", sudo::run),
     ("svc-map", svc_map::run),
     ("svc-map-merge", svc_map::run_merge),

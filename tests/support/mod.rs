@@ -22,8 +22,10 @@ pub mod cpio;
 pub mod element;
 pub mod images;
 pub mod leaks;
+pub mod mirror;
 pub mod process;
 pub mod rpm;
+pub mod rpms;
 pub mod standin;
 
 use std::ffi::OsStr;
@@ -33,7 +35,9 @@ use std::time::Duration;
 
 pub use element::Element;
 pub use leaks::Leaks;
+pub use mirror::{Answer, Mirror};
 pub use process::{Outcome, Running};
+pub use rpms::Rpms;
 pub use standin::{Served, Standin};
 
 /// The program under test.
