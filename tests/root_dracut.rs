@@ -66,7 +66,7 @@ fn one_initramfs_is_generated_however_many_packages_ask_for_it() {
     let names = listing(&sandbox.path("out/x.tar"));
     let version = kernel(&standin);
     let boot: Vec<&str> =
-        names.iter().filter(|n| n.contains("initramfs") || n.contains("vmlinuz")).map(|n| &n[..]).collect();
+        names.iter().filter(|n| n.starts_with("boot/initramfs") || n.contains("vmlinuz")).map(|n| &n[..]).collect();
     let expected = ["boot/initramfs-", "boot/vmlinuz-", "usr/lib/modules/"].map(|start| match start {
         "boot/initramfs-" => format!("{start}{version}.img"),
         "boot/vmlinuz-" => format!("{start}{version}"),
