@@ -16,13 +16,14 @@ RUNNER := CARGO_TARGET_$(shell echo $(HOST) | tr 'a-z-' 'A-Z_')_RUNNER
 NAMES := disk-image-create
 SCRIPTS := .ci/run $(wildcard tests/setup/*.sh tests/rocky-standin/*.sh bench/*.sh)
 
-.PHONY: help build image test standin lint bench install setup-build setup-test setup-standin
+.PHONY: help build image test standin lint bench bench-rocky install setup-build setup-test setup-standin
 help:
 	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
 	@echo "make test     install what the tests need and run them all"
 	@echo "make standin  build the stand-in for Rocky Linux's repositories that the tests use (tests/rocky-standin)"
 	@echo "make lint     formatting, clippy, shellcheck"
 	@echo "make bench    build the same image with diskimage-builder and with this program, and compare"
+	@echo "make bench-rocky  measure the stand-in, a Rocky image from it, and its boot"
 	@echo "make install  into DESTDIR$(PREFIX)"
 
 setup-build:
@@ -61,6 +62,9 @@ lint:
 
 bench: setup-build build
 	$(SUDO) bench/compare-dib.sh $(BINARY)
+
+bench-rocky: setup-build setup-standin build
+	$(SUDO) bench/rocky-standin.sh $(BINARY)
 
 install: build
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/image-create

@@ -81,6 +81,9 @@ fn mirrors_that_answer_with_something_else() {
         .says("asked: http://127.0.0.1");
     case.env("DIB_ROCKY_MIRROR", "http://127.0.0.1:1");
     case.fails(1).says("no connection to http://127.0.0.1:1/9/BaseOS/").says("is a proxy needed");
+    // The same while the key is looked for that must have signed everything.
+    case.env("DIB_ROCKY_GPG_KEY", "");
+    case.fails(1).says("no connection to http://127.0.0.1:1/9/BaseOS/");
 }
 
 #[test]
