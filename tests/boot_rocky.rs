@@ -68,7 +68,7 @@ fn rocky_boots_with_a_bios_and_its_package_manager_works() {
     // The image knows the mirror as a folder of the machine that built it; here the same is served.
     let served = standin.serve();
     let url = format!("http://10.0.2.2:{}", served.port());
-    run(&format!("sudo -n sed -i 's|^baseurl=file://.*/mirror/|baseurl={url}/|' /etc/yum.repos.d/rocky.repo"));
+    run(&format!("sudo -n sed -i 's|^baseurl=file://.*/mirror/|baseurl={url}/|' /etc/yum.repos.d/rocky*.repo"));
     run("grep -q '^gpgcheck=1' /etc/yum.repos.d/rocky.repo");
     run("sudo -n dnf -q -y install rsync");
     assert!(run("rpm -q rsync").starts_with("rsync-"));
