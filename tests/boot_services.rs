@@ -13,7 +13,7 @@ use support::standin::Standin;
 use support::{skip, skip_without, skip_without_root};
 
 /// How long a boot with key generation, resizing and cloud-init takes under emulation, with other tests beside it.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(900);
 const SOON: Duration = Duration::from_secs(120);
 
 const ELEMENTS: &[&str] = &[
