@@ -21,6 +21,7 @@ use crate::error::{Fault, Faults};
 use crate::host::{self, Need};
 use crate::request::BuildRequest;
 
+use disk::lvm::VolumeKind;
 use disk::{DiskLayout, RootFs, TableKind};
 use environment::StaticEnv;
 use output::{OutputOptions, OutputPlan, Source, Tool};
@@ -152,6 +153,10 @@ impl Plan {
                     Tool::for_filesystem(&fs.kind).iter().map(|t| need(t, &format!("{} filesystems", fs.kind))),
                 );
             }
+        }
+        let volumes = || self.layout.volume_groups.iter().flat_map(|group| &group.logical);
+        if self.needs_disk() && volumes().any(|volume| matches!(volume.kind, VolumeKind::Thin { .. })) {
+            needs.push(need(&Tool::THIN_RESTORE, "thin volumes"));
         }
         let mut faults = Vec::new();
         let variables = &self.request.surroundings.variables;

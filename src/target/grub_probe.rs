@@ -40,6 +40,18 @@ pub struct GrubFilesystem {
     /// The UUID of its partition: a GPT entry's, or an MBR disk's `XXXXXXXX-NN`.
     #[serde(default)]
     pub partuuid: Option<String>,
+    /// The logical volume that it lies on, if it does.
+    #[serde(default)]
+    pub volume: Option<GrubVolume>,
+}
+
+/// A logical volume, for [`GrubFilesystem`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrubVolume {
+    /// Its name for device-mapper and GRUB: `GROUP-VOLUME`, with hyphens in names doubled.
+    pub name: String,
+    /// The identifiers of its group and itself: `ID/ID`.
+    pub id: String,
 }
 
 /// The whole disk's name, which nothing but this program understands.
@@ -69,9 +81,10 @@ impl GrubLayout {
     /// writes `root=UUID=…` only when the root's is there, so empty files of these names belong
     /// into the chroot's private /dev while it runs.
     pub fn device_paths(&self) -> Vec<PathBuf> {
-        let by_uuid = self.filesystems.iter().map(|f| f.device().into());
+        let by_uuid = self.filesystems.iter().map(|f| format!("/dev/disk/by-uuid/{}", f.uuid).into());
+        let volumes = self.filesystems.iter().filter(|f| f.volume.is_some()).map(|f| f.device().into());
         let partuuids = self.filesystems.iter().filter_map(|f| f.partuuid.as_ref());
-        by_uuid.chain(partuuids.map(|u| format!("/dev/disk/by-partuuid/{u}").into())).collect()
+        by_uuid.chain(volumes).chain(partuuids.map(|u| format!("/dev/disk/by-partuuid/{u}").into())).collect()
     }
 
     fn of_device(&self, device: &str) -> Option<&GrubFilesystem> {
@@ -79,8 +92,10 @@ impl GrubLayout {
         let uuid = by(["/dev/disk/by-uuid/", "UUID="]);
         let label = by(["/dev/disk/by-label/", "LABEL="]).filter(|l| !l.is_empty());
         let partuuid = by(["/dev/disk/by-partuuid/", "PARTUUID="]);
+        let volume = device.strip_prefix("/dev/mapper/");
         self.filesystems.iter().find(|f| {
-            uuid.is_some_and(|u| f.uuid.eq_ignore_ascii_case(u))
+            volume.is_some_and(|name| f.volume.as_ref().is_some_and(|v| v.name == name))
+                || uuid.is_some_and(|u| f.uuid.eq_ignore_ascii_case(u))
                 || label.is_some_and(|l| f.label == l)
                 || partuuid.is_some_and(|u| f.partuuid.as_ref().is_some_and(|p| p.eq_ignore_ascii_case(u)))
         })
@@ -90,7 +105,10 @@ impl GrubLayout {
 impl GrubFilesystem {
     /// The path that stands for its block device.
     fn device(&self) -> String {
-        format!("/dev/disk/by-uuid/{}", self.uuid)
+        match &self.volume {
+            Some(volume) => format!("/dev/mapper/{}", volume.name),
+            None => format!("/dev/disk/by-uuid/{}", self.uuid),
+        }
     }
 
     /// The GRUB module that reads it.
@@ -207,9 +225,16 @@ fn filesystem_answer(layout: &GrubLayout, fs: &GrubFilesystem, target: &str) -> 
         "fs_uuid" => one(fs.uuid.clone()),
         "fs_label" => one(fs.label.clone()),
         "device" => one(fs.device()),
-        "disk" => one(DISK.to_owned()),
+        "disk" => one(if fs.volume.is_some() { fs.device() } else { DISK.to_owned() }),
         "partuuid" => Ok(fs.partuuid.iter().cloned().collect()),
-        "partmap" => Ok(fs.partition.as_ref().and(layout.table.clone()).into_iter().collect()),
+        "partmap" => Ok(fs
+            .partition
+            .as_ref()
+            .or(fs.volume.as_ref().map(|v| &v.name))
+            .and(layout.table.clone())
+            .into_iter()
+            .collect()),
+        target if fs.volume.is_some() => fs.volume.as_ref().map_or(Ok(vec![]), |volume| volume.answer(target)),
         "drive" => one(format!("({})", fs.hint("hd0"))),
         "compatibility_hint" | "bios_hints" | "efi_hints" => one(fs.hint("hd0")),
         "baremetal_hints" => one(fs.hint("ahci0")),
@@ -219,9 +244,26 @@ fn filesystem_answer(layout: &GrubLayout, fs: &GrubFilesystem, target: &str) -> 
             fs.hint("hd0"),
             fs.hint("ahci0")
         )),
-        // No RAID, no LVM, no encryption below a planned filesystem; no Open Firmware disk either.
+        // No RAID, no encryption below a planned filesystem; no Open Firmware disk either.
         "abstraction" | "cryptodisk_uuid" | "ieee1275_hints" | "arc_hints" => Ok(vec![]),
         other => bail!("image-create's stand-in for grub-probe has no answer to target '{other}'"),
+    }
+}
+
+impl GrubVolume {
+    /// The questions that a partition would answer otherwise. GRUB finds volumes by their identifiers on any disk.
+    fn answer(&self, target: &str) -> Result<Vec<String>> {
+        let hint = format!("lvmid/{}", self.id);
+        Ok(match target {
+            "abstraction" => vec!["lvm".to_owned()],
+            "drive" => vec![format!("(lvm/{})", self.name)],
+            "compatibility_hint" => vec![hint],
+            "hints_string" => vec![format!("--hint='{hint}'")],
+            "bios_hints" | "efi_hints" | "baremetal_hints" | "cryptodisk_uuid" | "ieee1275_hints" | "arc_hints" => {
+                vec![]
+            }
+            other => bail!("image-create's stand-in for grub-probe has no answer to target '{other}'"),
+        })
     }
 }
 

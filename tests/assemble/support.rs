@@ -245,7 +245,7 @@ impl Sample {
         let partitions = parts.into_iter().map(|(p, _)| p).collect();
         let table = Some(Table { kind, align: MIB, partitions });
         let disk = Disk { name: "image0".into(), size: None, sector_size, table };
-        let layout = DiskLayout { disks: vec![disk], filesystems, mount_points: vec![] };
+        let layout = DiskLayout { disks: vec![disk], volume_groups: vec![], filesystems, mount_points: vec![] };
         // Random ones: mkfs.btrfs refuses a UUID that a disk of another test has.
         let identities = Identities::new(&layout, None);
         Self { layout, size: next + MIB, extents, identities }
