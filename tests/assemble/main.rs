@@ -2,6 +2,7 @@
 
 mod attach;
 mod disks;
+mod lvm;
 mod outputs;
 mod support;
 mod tables;
