@@ -42,6 +42,8 @@ pub(super) fn text(group: &VolumeGroup, placed: &PlacedGroup, identities: &Ident
     writer.line("description = \"Write from image-create.\"");
     writer.line(format!("creation_host = \"{HOST}\""));
     writer.line(format!("creation_time = {time}"));
+    // pvck looks for this empty line.
+    writer.line("");
     writer.text
 }
 
