@@ -73,6 +73,16 @@ fn an_xfs_root_on_gpt() {
 }
 
 #[test]
+fn logical_volumes() {
+    golden("efi-lvm", &["vm", "block-device-efi-lvm", "debian-minimal"], &[]);
+}
+
+#[test]
+fn sectors_of_4096_bytes() {
+    golden("efi-4k", &["vm", "block-device-efi-4k", "debian-minimal"], &[]);
+}
+
+#[test]
 fn the_same_request_gives_the_same_plan_and_touches_nothing() {
     let sandbox = Sandbox::new();
     let json = || sandbox.run(["plan", "--format", "json", "vm", "debian-minimal"]).succeeded().stdout;

@@ -10,6 +10,7 @@ pub mod variables;
 
 pub use packages::{PackageLine, PackagePlan};
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::element::catalog::ElementCatalog;
@@ -148,10 +149,9 @@ impl Plan {
             needs.extend(output.format.tool().map(|t| need(&t, &format!("-t {}", output.format.name()))));
         }
         if self.needs_disk() {
-            for fs in &self.layout.filesystems {
-                needs.extend(
-                    Tool::for_filesystem(&fs.kind).iter().map(|t| need(t, &format!("{} filesystems", fs.kind))),
-                );
+            let kinds: BTreeSet<&str> = self.layout.filesystems.iter().map(|fs| fs.kind.as_str()).collect();
+            for kind in kinds {
+                needs.extend(Tool::for_filesystem(kind).iter().map(|t| need(t, &format!("{kind} filesystems"))));
             }
         }
         let volumes = || self.layout.volume_groups.iter().flat_map(|group| &group.logical);

@@ -38,6 +38,7 @@ pub fn decided(request: &BuildRequest, layout: &DiskLayout, attached: bool) -> V
         ("DIB_MOUNTPOINTS", layout.mount_points_joined()),
         ("IMAGE_BOOT_FSTYPE", layout.boot().map_or(String::new(), |fs| fs.kind.clone())),
         ("IMAGE_PARTITION_TABLE", layout.table_kind().map_or("none", TableKind::as_str).to_owned()),
+        ("IMAGE_SECTOR_SIZE", layout.main_disk().map_or(String::new(), |disk| disk.sector_size.to_string())),
         ("IMAGE_ROOT_PARTITION", number(layout.root())),
         ("IMAGE_BOOT_PARTITION", number(layout.boot())),
         ("IMAGE_ROOT_VOLUME", volume(layout.root())),
