@@ -1,125 +1,14 @@
 //! Volume groups: written by us, read by LVM's own programs. They run without device-mapper, on loop devices.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use image_create::assemble::attach::AttachedDisk;
 use image_create::assemble::bootloader::BootSpec;
-use image_create::assemble::disk::{Assembly, PlacedDisk};
-use image_create::assemble::identity::Identities;
-use image_create::assemble::lvm::Volumes;
-use image_create::plan::disk::place::PlacedLayout;
-use image_create::plan::disk::*;
 use image_create::report::Reporter;
-use serde_json::Value;
 
+use crate::lvm_tools::*;
 use crate::support::*;
-
-/// A described disk of 320 MiB.
-struct Described {
-    placed: PlacedLayout,
-    identities: Identities,
-}
-
-impl Described {
-    fn new(text: &str) -> Self {
-        let layout =
-            parse(text, Path::new("d.yaml"), &RootFs { fs_type: "ext4".into(), ..RootFs::default() }, &mut vec![]);
-        let placed = layout.and_then(|layout| layout.place(320 * MIB)).unwrap_or_else(|faults| panic!("{faults}"));
-        let identities = Identities::new(&placed.layout, Some("a seed"));
-        Self { placed, identities }
-    }
-
-    /// Calls `f` with the assembly; nothing may be left afterwards but the raw files.
-    fn with<T>(&self, dir: &Path, f: impl FnOnce(&Assembly) -> T) -> T {
-        let work = dir.join("work");
-        fs::create_dir_all(&work).unwrap();
-        let raw = |name: &str| dir.join(format!("{name}.raw"));
-        let pairs = self.placed.layout.disks.iter().zip(&self.placed.places);
-        let disks: Vec<_> = pairs
-            .map(|(disk, place)| PlacedDisk {
-                disk,
-                size: place.size,
-                extents: place.placed.as_ref().map_or(&[][..], |placed| &placed.partitions),
-                raw: raw(&disk.name),
-            })
-            .collect();
-        let volumes = Volumes::new(&self.placed.layout, &self.placed.groups, &work);
-        let (layout, identities) = (&self.placed.layout, &self.identities);
-        let assembly =
-            Assembly { layout, disks: &disks, volumes: &volumes, identities, epoch: Some(EPOCH), work: &work };
-        let result = f(&assembly);
-        disks.iter().for_each(|disk| no_loops(&disk.raw));
-        assert_eq!(names(&work), [] as [String; 0], "something is left in the work directory");
-        result
-    }
-
-    fn assemble(&self, dir: &Path) {
-        self.with(dir, |assembly| {
-            assembly.assemble(&dir.join("tree"), &BootSpec::default(), &Reporter::quiet()).unwrap();
-        });
-    }
-}
-
-/// The partitions of a disk as read-only loop devices, and LVM's programs, which see those and nothing else.
-struct Lvm {
-    dir: PathBuf,
-    devices: Vec<String>,
-}
-
-impl Lvm {
-    fn of(dir: &Path, described: &Described, bases: &[&str]) -> Self {
-        fs::create_dir_all(dir.join("etc")).unwrap();
-        fs::write(dir.join("etc/lvm.conf"), "backup { backup = 0\narchive = 0 }\nglobal { locking_dir = \"/tmp\" }\n")
-            .unwrap();
-        let devices = bases.iter().map(|base| {
-            let (disk, extent) = described.placed.extent_of(base).unwrap();
-            let (start, length) = (extent.start.to_string(), extent.length.to_string());
-            let raw = dir.join(format!("{}.raw", disk.name));
-            let args = ["--find", "--show", "--offset", &start, "--sizelimit", &length, text(&raw)];
-            run("losetup", &args).trim().to_owned()
-        });
-        Self { dir: dir.to_owned(), devices: devices.collect() }
-    }
-
-    /// What one of LVM's programs says; it must have nothing to complain about.
-    fn run(&self, program: &str, args: &[&str]) -> String {
-        let list = self.devices.join(",");
-        // pvck looks at the device that it is told, and takes the list for a refusal.
-        let devices: &[&str] = if program == "pvck" { &[] } else { &["--devices", &list] };
-        let output = Command::new("lvm")
-            .arg(program)
-            .args(["--driverloaded", "n"])
-            .args(devices)
-            .args(args)
-            .env("LVM_SYSTEM_DIR", self.dir.join("etc"))
-            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
-            .stdin(Stdio::null())
-            .output()
-            .expect("lvm is needed for this test");
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{program} {args:?}: {errors}");
-        let rest: Vec<&str> = errors.lines().filter(|line| !line.contains("Activation disabled")).collect();
-        assert_eq!(rest, [] as [&str; 0], "{program} {args:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The rows of one of LVM's reports.
-    fn report(&self, program: &str, key: &str, columns: &str) -> Vec<Value> {
-        let args = ["--reportformat", "json", "--units", "b", "--nosuffix", "--all", "-o", columns];
-        let report = json(&self.run(program, &args));
-        report["report"][0][key].as_array().unwrap().clone()
-    }
-}
-
-impl Drop for Lvm {
-    fn drop(&mut self) {
-        for device in &self.devices {
-            drop(Command::new("losetup").args(["--detach", device]).status());
-        }
-    }
-}
 
 fn disk(partitions: &str, lvm: &str, filesystems: &str) -> String {
     format!(
@@ -128,32 +17,13 @@ fn disk(partitions: &str, lvm: &str, filesystems: &str) -> String {
     )
 }
 
-fn simple() -> Described {
+fn simple() -> Planned {
     let lvm = "pvs: [{name: pv, base: all}], vgs: [{name: vg-0, base: [pv], options: [--addtag, mine]}], \
                lvs: [{name: root, base: vg-0, size: 100MiB}, {name: lv-boot, base: vg-0, extents: 20%VG}, \
                {name: swap, base: vg-0, extents: 100%FREE, options: [--addtag, last]}]";
     let filesystems = "- mkfs: {base: root, type: ext4, label: l-root, mount: {mount_point: /}}\n\
                        - mkfs: {base: lv-boot, type: ext4, mount: {mount_point: /boot}}\n- mkfs: {base: swap, type: swap}\n";
-    Described::new(&disk("{name: BSP, type: EF02, size: 1MiB}, {name: all, size: 100%}", lvm, filesystems))
-}
-
-/// Cuts a volume out of the raw files by what LVM says about its extents.
-fn cut(lvm: &Lvm, volume: &str, target: &Path) {
-    let segments = lvm.report("lvs", "lv", "lv_name,seg_start_pe,seg_pe_ranges,vg_extent_size");
-    let mut own: Vec<&Value> = segments.iter().filter(|row| row["lv_name"] == volume).collect();
-    own.sort_by_key(|row| row["seg_start_pe"].as_str().unwrap().parse::<u64>().unwrap());
-    assert!(!own.is_empty(), "{segments:?}");
-    drop(fs::remove_file(target));
-    for row in own {
-        let unit: u64 = row["vg_extent_size"].as_str().unwrap().parse().unwrap();
-        let (device, range) = row["seg_pe_ranges"].as_str().unwrap().split_once(':').unwrap();
-        let (first, last) = range.split_once('-').unwrap();
-        let (first, last): (u64, u64) = (first.parse().unwrap(), last.parse().unwrap());
-        let (skip, count) = ((MIB + first * unit) / MIB, (last - first + 1) * unit / MIB);
-        let (from, to) = (format!("if={device}"), format!("of={}", target.display()));
-        let (skip, count) = (format!("skip={skip}"), format!("count={count}"));
-        run("dd", &[&from, &to, "bs=1M", &skip, &count, "oflag=append", "conv=notrunc", "status=none"]);
-    }
+    Planned::new(&disk("{name: BSP, type: EF02, size: 1MiB}, {name: all, size: 100%}", lvm, filesystems))
 }
 
 #[test]
@@ -161,14 +31,14 @@ fn lvm_finds_what_was_planned() {
     privately(|dir| {
         let tree = dir.join("tree");
         make_tree(&tree);
-        let described = simple();
-        described.assemble(dir);
-        let lvm = Lvm::of(dir, &described, &["all"]);
+        let planned = simple();
+        planned.assemble(dir);
+        let lvm = Lvm::of(dir, &planned, &["all"]);
         assert!(lvm.run("pvck", &[&lvm.devices[0]]).contains("Found label on"));
         lvm.run("pvck", &["--dump", "metadata_all", &lvm.devices[0]]);
         lvm.run("vgck", &["vg-0"]);
 
-        let ids = &described.identities;
+        let ids = &planned.identities;
         let pv = &lvm.report("pvs", "pv", "pv_uuid,vg_name,pe_start,pv_mda_count,pv_in_use")[0];
         assert_eq!(pv["pv_uuid"], ids.lvm("pv"));
         assert_eq!((&pv["vg_name"], &pv["pe_start"]), (&json("\"vg-0\""), &json("\"1048576\"")));
@@ -198,9 +68,9 @@ fn lvm_finds_what_was_planned() {
 fn lvm_changes_what_we_wrote() {
     privately(|dir| {
         make_tree(&dir.join("tree"));
-        let described = simple();
-        described.assemble(dir);
-        let lvm = Lvm::of(dir, &described, &["all"]);
+        let planned = simple();
+        planned.assemble(dir);
+        let lvm = Lvm::of(dir, &planned, &["all"]);
         let run = |program: &str, args: &[&str]| {
             let output = Command::new("lvm")
                 .arg(program)
@@ -223,7 +93,7 @@ fn lvm_changes_what_we_wrote() {
 }
 
 /// Two disks and three partitions; `wide` has a piece on each.
-fn spanning() -> Described {
+fn spanning() -> Planned {
     let text = "
 - local_loop: {name: image0}
 - local_loop: {name: second, size: 200MiB, block_size: 512}
@@ -236,7 +106,7 @@ fn spanning() -> Described {
 - mkfs: {base: small, type: vfat, mount: {mount_point: /boot/efi}}
 - mkfs: {base: wide, type: ext4, label: l-wide, mount: {mount_point: /}}
 ";
-    Described::new(text)
+    Planned::new(text)
 }
 
 #[test]
@@ -244,9 +114,9 @@ fn a_volume_in_pieces_is_whole() {
     privately(|dir| {
         let tree = dir.join("tree");
         make_tree(&tree);
-        let described = spanning();
-        described.assemble(dir);
-        let lvm = Lvm::of(dir, &described, &["a", "second", "b"]);
+        let planned = spanning();
+        planned.assemble(dir);
+        let lvm = Lvm::of(dir, &planned, &["a", "second", "b"]);
         lvm.run("vgck", &["vg"]);
         let segments = lvm.report("lvs", "lv", "lv_name,seg_pe_ranges");
         assert_eq!(segments.iter().filter(|row| row["lv_name"] == "wide").count(), 3, "{segments:?}");
@@ -260,12 +130,12 @@ fn a_volume_in_pieces_is_whole() {
 
 #[test]
 fn hooks_find_volumes_mounted() {
-    for described in [simple(), spanning()] {
+    for planned in [simple(), spanning()] {
         privately(|dir| {
             let tree = dir.join("tree");
             make_tree(&tree);
-            let root = described.placed.layout.root().unwrap().base.clone();
-            described.with(dir, |assembly| {
+            let root = planned.placed.layout.root().unwrap().base.clone();
+            planned.with(dir, |assembly| {
                 let base = dir.join("mnt");
                 fs::create_dir_all(&base).unwrap();
                 let disk = AttachedDisk::create(assembly, &tree, &base, &Reporter::quiet()).unwrap();
@@ -276,8 +146,8 @@ fn hooks_find_volumes_mounted() {
                 disk.close(assembly, &BootSpec::default(), &Reporter::quiet()).unwrap();
             });
             let bases: Vec<&str> =
-                described.placed.layout.volume_groups[0].physical.iter().map(|pv| pv.base.as_str()).collect();
-            let lvm = Lvm::of(dir, &described, &bases);
+                planned.placed.layout.volume_groups[0].physical.iter().map(|pv| pv.base.as_str()).collect();
+            let lvm = Lvm::of(dir, &planned, &bases);
             let image = dir.join("root.img");
             cut(&lvm, &root, &image);
             drop(lvm);
@@ -309,11 +179,11 @@ fn thin_volumes_lie_in_their_pool() {
                {name: home, type: thin, thin-pool: pool, base: vg, size: 1GiB}]";
     let filesystems = "- mkfs: {base: root, type: ext4, label: l-root, mount: {mount_point: /}}\n\
                        - mkfs: {base: home, type: ext4, mount: {mount_point: /boot}}\n";
-    let described = Described::new(&disk("{name: all, size: 100%}", lvm, filesystems));
+    let planned = Planned::new(&disk("{name: all, size: 100%}", lvm, filesystems));
     privately(|dir| {
         make_tree(&dir.join("tree"));
-        described.assemble(dir);
-        let lvm = Lvm::of(dir, &described, &["all"]);
+        planned.assemble(dir);
+        let lvm = Lvm::of(dir, &planned, &["all"]);
         lvm.run("vgck", &["vg"]);
         let lvs = lvm.report(
             "lvs",
@@ -335,31 +205,4 @@ fn thin_volumes_lie_in_their_pool() {
         run("e2fsck", &["-f", "-n", text(&root)]);
         assert_eq!(mounted(&root, "ext4", 512), clamped(describe(&dir.join("tree"), &["boot"])));
     });
-}
-
-/// The content of a thin volume, by what thin_dump says about its pool.
-fn thin(meta: &Path, data: &Path, device: &str, size: u64) -> PathBuf {
-    use std::os::unix::fs::FileExt;
-    let dump = run("thin_dump", &[text(meta)]);
-    let image = data.with_extension(device);
-    let (source, target) = (fs::File::open(data).unwrap(), fs::File::create(&image).unwrap());
-    target.set_len(size).unwrap();
-    let own = dump.split("<device ").find(|part| part.starts_with(&format!("dev_id=\"{device}\""))).unwrap();
-    for line in own.lines().filter(|line| line.contains("_mapping")) {
-        let number = |key: &str| {
-            let rest = line.split(&format!("{key}=\"")).nth(1)?;
-            rest.split('"').next()?.parse::<u64>().ok()
-        };
-        let (from, to) = match line.contains("range_mapping") {
-            true => (number("data_begin").unwrap(), number("origin_begin").unwrap()),
-            false => (number("data_block").unwrap(), number("origin_block").unwrap()),
-        };
-        for block in 0..number("length").unwrap_or(1) {
-            let mut chunk = vec![0; 64 << 10];
-            source.read_exact_at(&mut chunk, (from + block) * (64 << 10)).unwrap();
-            target.write_all_at(&chunk, (to + block) * (64 << 10)).unwrap();
-        }
-    }
-    target.set_len(size).unwrap();
-    image
 }

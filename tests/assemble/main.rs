@@ -3,6 +3,7 @@
 mod attach;
 mod disks;
 mod lvm;
+mod lvm_tools;
 mod outputs;
 mod support;
 mod tables;

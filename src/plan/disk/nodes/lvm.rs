@@ -74,7 +74,8 @@ impl LvmNode {
 }
 
 pub(in crate::plan::disk) fn read(fields: &mut Fields, warnings: &mut Vec<Fault>) -> LvmNode {
-    fields.unused("base");
+    // Names the node in the tree form; what counts are the bases of the physical volumes.
+    fields.node("base");
     let mut list = |key: &'static str, verb: &str| -> Vec<Node> {
         let Some(node) = fields.node(key) else {
             fields.fault(Fault::at(fields.place(), format!("Lvm config {verb} '{key}'")));
