@@ -22,6 +22,7 @@ use crate::error::{Fault, Faults};
 use crate::host::{self, Need};
 use crate::request::BuildRequest;
 
+use disk::image_size::{SizeRequest, image_size};
 use disk::lvm::VolumeKind;
 use disk::{DiskLayout, RootFs, TableKind};
 use environment::StaticEnv;
@@ -117,6 +118,7 @@ impl Plan {
             warnings,
         };
         plan.needs = plan.host_needs()?;
+        plan.check_size()?;
         Ok(plan)
     }
 
@@ -140,6 +142,13 @@ impl Plan {
     /// Whether any output is made from a disk; archives are made from the tree.
     pub fn needs_disk(&self) -> bool {
         self.attaches() || (self.final_image && self.outputs.iter().any(|o| o.format.source() == Source::Disk))
+    }
+
+    /// Everything has a place on a disk of the size that was asked for; without one the size follows from the layout.
+    fn check_size(&self) -> Result<(), Faults> {
+        let Some(gib) = self.request.disk.size_gib.filter(|_| self.needs_disk()) else { return Ok(()) };
+        let size = SizeRequest { explicit_gib: Some(gib), ..SizeRequest::default() };
+        self.layout.place(image_size(&size)).map(drop)
     }
 
     fn host_needs(&self) -> Result<Vec<Need>, Faults> {
