@@ -65,6 +65,31 @@ fn lvm_finds_what_was_planned() {
 }
 
 #[test]
+fn grub_reads_files_from_volumes() {
+    for planned in [simple(), spanning()] {
+        privately(|dir| {
+            make_tree(&dir.join("tree"));
+            planned.assemble(dir);
+            let layout = &planned.placed.layout;
+            let (group, volume) = layout.volume_of(layout.root().unwrap()).unwrap();
+            let disks: Vec<String> =
+                layout.disks.iter().map(|disk| text(&dir.join(format!("{}.raw", disk.name))).to_owned()).collect();
+            let id = |name: &str| planned.identities.lvm(name);
+            let by_name = format!("(lvm/{})", group.mapper_name(volume));
+            let by_id = format!("(lvmid/{}/{})", id(&group.name), id(&volume.name));
+            for device in [by_name, by_id] {
+                let file = format!("{device}/etc/hostname");
+                let count = disks.len().to_string();
+                let mut args: Vec<&str> = vec!["-c", &count];
+                args.extend(disks.iter().map(String::as_str));
+                args.extend(["cat", &file]);
+                assert_eq!(run("grub-fstest", &args), "tree\n");
+            }
+        });
+    }
+}
+
+#[test]
 fn lvm_changes_what_we_wrote() {
     privately(|dir| {
         make_tree(&dir.join("tree"));
