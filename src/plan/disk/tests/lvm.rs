@@ -226,3 +226,13 @@ fn device_mapper_doubles_hyphens() {
     let group = &layout.volume_groups[0];
     assert_eq!(group.mapper_name(&group.logical[1]), "vg-a--b");
 }
+
+#[test]
+fn a_volume_has_an_extent_at_least() {
+    let fault = layout(&one("{name: lv_root, base: vg, size: 1MiB}")).place(5 << 30).unwrap_err();
+    assert_eq!(fault.0[0].message, "the logical volume 'vg/lv_root' has no size to speak of");
+    assert_eq!(fault.0[0].hint.as_deref(), Some("give it 4 MiB at least"));
+    let small = one("{name: lv_root, base: vg, size: 1GiB}").replace("3G", "4MiB");
+    let fault = layout(&small).place(5 << 30).unwrap_err();
+    assert!(fault.0[0].message.contains("'root' is too small for a physical volume of 'vg'"), "{fault}");
+}
