@@ -15,6 +15,11 @@ const LIMIT: Duration = Duration::from_secs(600);
 
 /// Boots the image of `layout` to a login prompt and checks what the probe inside says.
 fn boots(layout: &'static str, uefi: bool) {
+    boots_with(layout, uefi, &["root=ext4"]);
+}
+
+/// The same with what the probe says about this layout.
+fn boots_with(layout: &'static str, uefi: bool, facts: &[&str]) {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img", "mmdebstrap"]) {
         return;
     }
@@ -39,12 +44,14 @@ fn boots(layout: &'static str, uefi: bool) {
         "state=running",
         "failed=",
         if uefi { "firmware=efi" } else { "firmware=bios" },
-        "root=ext4",
         "fstab=good",
         "left=",
         "python=none",
         "machine-id=1",
-    ] {
+    ]
+    .iter()
+    .chain(facts)
+    {
         assert!(said.contains(&format!("boot-probe: [{fact}]")), "the probe does not say '{fact}':\n{said}");
     }
     guest.close().unwrap();
@@ -63,4 +70,22 @@ fn efi_boots_with_uefi() {
 #[test]
 fn efi_boots_with_a_bios_as_well() {
     boots("block-device-efi", false);
+}
+
+/// What `block-device-efi-lvm` looks like from inside.
+const VOLUMES: &[&str] = &[
+    "root=xfs",
+    "source=/dev/mapper/vg-lv_root",
+    "volumes=vg-lv_home lvm /home vg-lv_root lvm / vg-lv_var lvm /var",
+    "vgck=good",
+];
+
+#[test]
+fn logical_volumes_boot_with_a_bios() {
+    boots_with("block-device-efi-lvm", false, VOLUMES);
+}
+
+#[test]
+fn logical_volumes_boot_with_uefi() {
+    boots_with("block-device-efi-lvm", true, VOLUMES);
 }

@@ -73,6 +73,23 @@ fn an_xfs_root_on_gpt() {
 }
 
 #[test]
+fn logical_volumes() {
+    golden("efi-lvm", &["vm", "block-device-efi-lvm", "debian-minimal"], &[]);
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_told_of_before_anything_is_built() {
+    let sandbox = Sandbox::new();
+    let outcome = sandbox.run(["plan", "--image-size", "5", "vm", "block-device-efi-lvm", "debian-minimal"]);
+    outcome.failed(2).says("partition 'root' does not fit on the disk").says("takes a disk of 37.8 GiB at least");
+}
+
+#[test]
+fn sectors_of_4096_bytes() {
+    golden("efi-4k", &["vm", "block-device-efi-4k", "debian-minimal"], &[]);
+}
+
+#[test]
 fn the_same_request_gives_the_same_plan_and_touches_nothing() {
     let sandbox = Sandbox::new();
     let json = || sandbox.run(["plan", "--format", "json", "vm", "debian-minimal"]).succeeded().stdout;

@@ -24,6 +24,7 @@ use super::split::{View, inside};
 use crate::error::on;
 use crate::exec::mount::{Mount, Mounts};
 use crate::plan::disk::Filesystem;
+use crate::plan::disk::lvm::VolumeKind;
 use crate::report::Reporter;
 
 /// Disks that are attached and mounted.
@@ -55,7 +56,7 @@ impl AttachedDisk {
     /// # Errors
     /// As [`Assembly::assemble`]; and when the kernel has no loop devices or cannot mount one of the filesystems.
     pub fn create(assembly: &Assembly, tree: &Path, base: &Path, reporter: &Reporter) -> Result<Self> {
-        assembly.assemble(tree, &BootSpec::default(), reporter)?;
+        assembly.write(tree, reporter)?;
         let mut attached = Self {
             mounts: Mounts::new(),
             loops: Vec::new(),
@@ -88,6 +89,17 @@ impl AttachedDisk {
                 self.devices.insert(partition.name.clone(), path);
             }
             self.loops.push(device);
+        }
+        // No device-mapper is needed for a volume that is a part of a file.
+        for volume in assembly.layout.volume_groups.iter().flat_map(|group| &group.logical) {
+            if matches!(volume.kind, VolumeKind::Pool { .. }) {
+                continue;
+            }
+            if let Some(place) = assembly.volume(&volume.name)? {
+                let device = LoopDevice::attach(place.image, place.extent, place.sector_size)?;
+                self.devices.insert(volume.name.clone(), device.path().to_owned());
+                self.loops.push(device);
+            }
         }
         Ok(())
     }
@@ -189,6 +201,7 @@ impl AttachedDisk {
         for stand_in in stand_ins {
             stand_in.write(assembly, reporter)?;
         }
+        assembly.settle(reporter)?;
         assembly.embed(code)
     }
 }

@@ -7,9 +7,11 @@ use anyhow::{Context, Result, bail};
 use super::bootloader::{BootCode, BootSpec};
 use super::filesystem::{self, Job};
 use super::identity::Identities;
+use super::lvm::Volumes;
 use super::split::View;
 use super::{sparse, table};
 use crate::error::{Fault, Faults, on};
+use crate::plan::disk::lvm::VolumeKind;
 use crate::plan::disk::{Disk, DiskLayout, Extent, Filesystem};
 use crate::plan::output::{FILESYSTEMS, Tool};
 use crate::report::Reporter;
@@ -38,6 +40,9 @@ pub fn check(layout: &DiskLayout) -> Result<()> {
             .hint(format!("known types: {}", FILESYSTEMS.join(", ")))
     });
     Faults::or(faults.collect(), ())?;
+    if layout.volume_groups.iter().flat_map(|group| &group.logical).any(|v| matches!(v.kind, VolumeKind::Thin { .. })) {
+        super::host::find(Tool::THIN_RESTORE)?;
+    }
     let mut tools = layout.filesystems.iter().flat_map(|fs| Tool::for_filesystem(&fs.kind));
     tools.try_for_each(|tool| super::host::find(*tool).map(drop))
 }
@@ -49,6 +54,8 @@ pub struct Assembly<'a> {
     pub layout: &'a DiskLayout,
     /// Its disks, placed.
     pub disks: &'a [PlacedDisk<'a>],
+    /// Its volume groups, placed.
+    pub volumes: &'a Volumes,
     /// The identifiers to write.
     pub identities: &'a Identities,
     /// No time stamp is later than this, in seconds.
@@ -66,14 +73,24 @@ impl<'a> Assembly<'a> {
     pub fn assemble(&self, tree: &Path, boot: &BootSpec, reporter: &Reporter) -> Result<()> {
         // Read first: a mistake in it shows before the long part.
         let code = BootCode::read(boot, tree)?;
-        self.write_tables()?;
-        self.write_filesystems(tree, reporter)?;
+        self.write(tree, reporter)?;
+        self.settle(reporter)?;
         self.embed(code)?;
         for placed in self.disks {
             let raw = &placed.raw;
             std::fs::File::open(raw).and_then(|f| f.sync_all()).with_context(|| on("syncing", raw))?;
         }
         Ok(())
+    }
+
+    /// Tables, volume groups and filesystems: all but what [`Assembly::settle`] and [`Assembly::embed`] do.
+    ///
+    /// # Errors
+    /// As [`Assembly::assemble`].
+    pub fn write(&self, tree: &Path, reporter: &Reporter) -> Result<()> {
+        self.write_tables()?;
+        self.write_groups()?;
+        self.write_filesystems(tree, reporter)
     }
 
     /// Makes and fills the filesystems.
@@ -157,16 +174,15 @@ impl<'a> Assembly<'a> {
     /// # Errors
     /// When it has no place.
     pub fn job(&'a self, fs: &'a Filesystem) -> Result<Job<'a>> {
-        let (placed, _, extent) =
-            self.place(&fs.base).with_context(|| format!("placing the filesystem {}", fs.name))?;
-        Ok(Job {
-            filesystem: fs,
-            uuid: self.identities.filesystem(fs),
-            image: &placed.raw,
-            extent,
-            sector_size: placed.disk.sector_size,
-            epoch: self.epoch,
-            work: self.work,
-        })
+        let placing = || format!("placing the filesystem {}", fs.name);
+        let (image, extent, sector_size) = match self.volume(&fs.base).with_context(placing)? {
+            Some(volume) => (volume.image, volume.extent, volume.sector_size),
+            None => {
+                let (placed, _, extent) = self.place(&fs.base).with_context(placing)?;
+                (placed.raw.as_path(), extent, placed.disk.sector_size)
+            }
+        };
+        let uuid = self.identities.filesystem(fs);
+        Ok(Job { filesystem: fs, uuid, image, extent, sector_size, epoch: self.epoch, work: self.work })
     }
 }

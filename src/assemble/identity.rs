@@ -19,6 +19,9 @@ pub struct Identities {
     pub disks: BTreeMap<String, DiskIdentity>,
     /// By filesystem name.
     pub filesystems: BTreeMap<String, Uuid>,
+    /// Those of LVM, by the node names of physical volumes, groups and logical volumes: as LVM shows them.
+    #[serde(default)]
+    pub lvm: BTreeMap<String, String>,
 }
 
 /// The identifiers of one disk; which are used depends on its partition table.
@@ -53,7 +56,11 @@ impl Identities {
             let uuid = fs.uuid.unwrap_or_else(|| make(format!("filesystem {}", fs.name)));
             (fs.name.clone(), uuid)
         });
-        Self { disks: disks.collect(), filesystems: filesystems.collect() }
+        let lvm = super::lvm::id_names(layout).map(|name| {
+            let id = super::lvm::id_text([make(format!("lvm {name}")), make(format!("lvm more {name}"))]);
+            (name, id)
+        });
+        Self { disks: disks.collect(), filesystems: filesystems.collect(), lvm: lvm.collect() }
     }
 
     /// The UUID of a filesystem.
@@ -62,6 +69,14 @@ impl Identities {
     /// For a filesystem that is not of the layout these were made for.
     pub fn filesystem(&self, fs: &Filesystem) -> Uuid {
         *self.filesystems.get(&fs.name).unwrap_or_else(|| panic!("no identifier was made for {}", fs.name))
+    }
+
+    /// The identifier of a physical volume, volume group or logical volume as LVM shows it.
+    ///
+    /// # Panics
+    /// For one that is not of the layout these were made for.
+    pub fn lvm(&self, name: &str) -> &str {
+        self.lvm.get(name).unwrap_or_else(|| panic!("no identifier was made for {name}"))
     }
 
     /// The UUID of a filesystem as `UUID=` in /etc/fstab and `blkid` have it: FAT has but 32 bits.
@@ -117,6 +132,7 @@ mod tests {
         let given = Uuid::from_u128(0xdead_beef_0000_0000_0000_0000_0000_0001);
         DiskLayout {
             disks: vec![disk],
+            volume_groups: vec![],
             filesystems: vec![fs("mkfs_root", "ext4", None), fs("efi", "vfat", Some(given))],
             mount_points: vec![],
         }

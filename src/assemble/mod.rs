@@ -18,6 +18,7 @@ pub mod host;
 pub mod identity;
 pub mod kernel;
 pub mod loop_device;
+pub mod lvm;
 mod mbr;
 pub mod oci;
 pub mod outputs;

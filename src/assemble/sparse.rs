@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
 use crate::error::on;
+use crate::plan::disk::Extent;
 
 /// Makes a file of `size` bytes that takes no room; an old one is replaced.
 ///
@@ -49,6 +51,42 @@ fn copy_data(source: &File, target: &File, size: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Copies what is not a hole in `source`, from byte `from` on, to `extent` of `target`, where nothing but zeroes may be.
+///
+/// # Errors
+/// When one of them cannot be read or written.
+pub fn copy_range(source: &File, from: u64, target: &File, extent: Extent) -> io::Result<()> {
+    let mut buffer = vec![0; 1 << 20];
+    for range in data_ranges_in(source, from, from + extent.length)? {
+        let (mut at, end) = (range.start, range.start + range.length);
+        while at < end {
+            let length = (end - at).min(buffer.len() as u64) as usize;
+            source.read_exact_at(&mut buffer[..length], at)?;
+            target.write_all_at(&buffer[..length], extent.start + at - from)?;
+            at += length as u64;
+        }
+    }
+    Ok(())
+}
+
+/// The parts of a file of `size` bytes that are not holes, in order.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn data_ranges(file: &File, size: u64) -> io::Result<Vec<Extent>> {
+    data_ranges_in(file, 0, size)
+}
+
+fn data_ranges_in(file: &File, from: u64, limit: u64) -> io::Result<Vec<Extent>> {
+    let (mut ranges, mut position) = (Vec::new(), from);
+    while let Some(start) = seek(file, position, Whence::SeekData)?.filter(|start| *start < limit) {
+        let end = seek(file, start, Whence::SeekHole)?.map_or(limit, |end| end.min(limit));
+        ranges.push(Extent { start, length: end - start });
+        position = end;
+    }
+    Ok(ranges)
+}
+
 /// The next data or hole at or after `from`; `None` beyond the last data.
 fn seek(file: &File, from: u64, whence: Whence) -> io::Result<Option<u64>> {
     match lseek(file.as_fd(), from as i64, whence) {
@@ -60,7 +98,7 @@ fn seek(file: &File, from: u64, whence: Whence) -> io::Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{FileExt, MetadataExt};
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
 

@@ -10,6 +10,7 @@ use crate::assemble::attach::AttachedDisk;
 use crate::assemble::bootloader::BootSpec;
 use crate::assemble::disk::{Assembly, PlacedDisk};
 use crate::assemble::identity::Identities;
+use crate::assemble::lvm::Volumes;
 use crate::error::on;
 use crate::plan::Plan;
 use crate::plan::disk::MAIN_DISK;
@@ -54,9 +55,11 @@ impl<'a> Disks<'a> {
                 raw: self.paths.image.join(format!("{}.raw", disk.name)),
             })
             .collect();
+        let volumes = Volumes::new(&self.plan.layout, &self.placed.groups, &self.work);
         work(&Assembly {
             layout: &self.plan.layout,
             disks: &disks,
+            volumes: &volumes,
             identities: self.identities,
             epoch: self.plan.output_options.epoch,
             work: &self.work,

@@ -11,13 +11,13 @@ use crate::assemble::identity::Identities;
 
 use crate::assemble::outputs::{self, Sources};
 use crate::assemble::split;
-use crate::error::on;
+use crate::error::{Faults, on};
 use crate::plan::Plan;
-use crate::plan::disk::image_size::{SizeRequest, image_size};
+use crate::plan::disk::image_size::SizeRequest;
 use crate::plan::disk::{Filesystem, TableKind};
 use crate::plan::output::Source;
 use crate::report::Reporter;
-use crate::target::grub_probe::{GrubFilesystem, GrubLayout};
+use crate::target::grub_probe::{GrubFilesystem, GrubLayout, GrubVolume};
 
 use super::environment::Environment;
 use super::mount::{Mount, Mounts};
@@ -26,7 +26,7 @@ use super::work_dir::Paths;
 /// Size of the main disk in bytes: what was asked for, or what the tree needs (contract 2.7).
 ///
 /// # Errors
-/// When the tree cannot be measured.
+/// When the tree cannot be measured, or no size is large enough for the volume groups.
 pub fn disk_size(plan: &Plan, tree: &Path) -> Result<u64> {
     let disk = &plan.request.disk;
     let request = SizeRequest {
@@ -37,7 +37,7 @@ pub fn disk_size(plan: &Plan, tree: &Path) -> Result<u64> {
         fs_type: plan.layout.root_fstype().to_owned(),
         fixed_partition_bytes: plan.layout.fixed_partition_bytes(),
     };
-    Ok(image_size(&request))
+    Ok(plan.layout.image_size(&request).map_err(Faults::from)?)
 }
 
 /// Computes the size, tells it to the hooks that follow (in KiB, as they know it), and writes
@@ -105,6 +105,10 @@ fn grub_layout(plan: &Plan, identities: &Identities) -> GrubLayout {
             label: fs.label.clone(),
             partition: word.zip(number).map(|(word, number)| format!("{word}{number}")),
             partuuid: number.and_then(|n| partuuid(fs, n)),
+            volume: layout.volume_of(fs).map(|(group, volume)| GrubVolume {
+                name: group.mapper_name(volume),
+                id: format!("{}/{}", identities.lvm(&group.name), identities.lvm(&volume.name)),
+            }),
         })
     });
     GrubLayout { filesystems: filesystems.collect(), table: word.map(str::to_owned) }
@@ -121,7 +125,8 @@ const STAND_INS: &[&str] = &["grub-probe", "grub-mkrelpath", "grub2-probe", "gru
 /// When a mount fails.
 pub fn mount_stand_ins(plan: &Plan, identities: &Identities, paths: &Paths) -> Result<Mounts> {
     let mut mounts = Mounts::new();
-    if plan.attaches() {
+    // An attached disk answers for itself, except that no device-mapper is there for its logical volumes.
+    if plan.attaches() && plan.layout.boot().and_then(|boot| plan.layout.volume_of(boot)).is_none() {
         return Ok(mounts);
     }
     let program = super::tools::bin(&paths.hooks).join("image-create");

@@ -102,6 +102,7 @@ const TOOLS: &[Tool] = &[
     row("sgdisk", "gdisk", "gdisk", "gptfdisk"),
     row("sudo", "sudo", "sudo", "sudo"),
     row("tar", "tar", "tar", "tar"),
+    row("thin_restore", "thin-provisioning-tools", "device-mapper-persistent-data", "thin-provisioning-tools"),
     row("tune2fs", "e2fsprogs", "e2fsprogs", "e2fsprogs"),
     row("unsquashfs", "squashfs-tools", "squashfs-tools", "squashfs"),
     row("unzip", "unzip", "unzip", "unzip"),

@@ -10,6 +10,7 @@ pub mod variables;
 
 pub use packages::{PackageLine, PackagePlan};
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::element::catalog::ElementCatalog;
@@ -21,6 +22,8 @@ use crate::error::{Fault, Faults};
 use crate::host::{self, Need};
 use crate::request::BuildRequest;
 
+use disk::image_size::{SizeRequest, image_size};
+use disk::lvm::VolumeKind;
 use disk::{DiskLayout, RootFs, TableKind};
 use environment::StaticEnv;
 use output::{OutputOptions, OutputPlan, Source, Tool};
@@ -115,6 +118,7 @@ impl Plan {
             warnings,
         };
         plan.needs = plan.host_needs()?;
+        plan.check_size()?;
         Ok(plan)
     }
 
@@ -140,6 +144,13 @@ impl Plan {
         self.attaches() || (self.final_image && self.outputs.iter().any(|o| o.format.source() == Source::Disk))
     }
 
+    /// Everything has a place on a disk of the size that was asked for; without one the size follows from the layout.
+    fn check_size(&self) -> Result<(), Faults> {
+        let Some(gib) = self.request.disk.size_gib.filter(|_| self.needs_disk()) else { return Ok(()) };
+        let size = SizeRequest { explicit_gib: Some(gib), ..SizeRequest::default() };
+        self.layout.place(image_size(&size)).map(drop)
+    }
+
     fn host_needs(&self) -> Result<Vec<Need>, Faults> {
         let need = |tool: &Tool, why: &str| Need::program(tool.program, why);
         let mut needs = vec![Need::program("bash", "hooks"), Need::program("chroot", "hooks in the chroot")];
@@ -147,11 +158,14 @@ impl Plan {
             needs.extend(output.format.tool().map(|t| need(&t, &format!("-t {}", output.format.name()))));
         }
         if self.needs_disk() {
-            for fs in &self.layout.filesystems {
-                needs.extend(
-                    Tool::for_filesystem(&fs.kind).iter().map(|t| need(t, &format!("{} filesystems", fs.kind))),
-                );
+            let kinds: BTreeSet<&str> = self.layout.filesystems.iter().map(|fs| fs.kind.as_str()).collect();
+            for kind in kinds {
+                needs.extend(Tool::for_filesystem(kind).iter().map(|t| need(t, &format!("{kind} filesystems"))));
             }
+        }
+        let volumes = || self.layout.volume_groups.iter().flat_map(|group| &group.logical);
+        if self.needs_disk() && volumes().any(|volume| matches!(volume.kind, VolumeKind::Thin { .. })) {
+            needs.push(need(&Tool::THIN_RESTORE, "thin volumes"));
         }
         let mut faults = Vec::new();
         let variables = &self.request.surroundings.variables;

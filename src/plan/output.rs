@@ -33,6 +33,8 @@ impl Tool {
     pub const MKFS_XFS: Tool = Tool { program: "mkfs.xfs", package: "xfsprogs" };
     /// mkfs.btrfs: makes Btrfs.
     pub const MKFS_BTRFS: Tool = Tool { program: "mkfs.btrfs", package: "btrfs-progs" };
+    /// thin_restore: makes the metadata of a pool of thin volumes.
+    pub const THIN_RESTORE: Tool = Tool { program: "thin_restore", package: "thin-provisioning-tools" };
     /// setfiles: labels files for SELinux.
     pub const SETFILES: Tool = Tool { program: "setfiles", package: "policycoreutils" };
 

@@ -9,6 +9,7 @@ use crate::element::phase::{Phase, Side};
 use crate::error::Fault;
 
 use super::Plan;
+use super::disk::lvm::{VolumeGroup, VolumeKind, VolumeSize};
 use super::disk::{Filesystem, PartitionType, Size, size};
 
 impl Plan {
@@ -103,17 +104,43 @@ impl Plan {
                     Size::Percent(percent) => format!("{percent} %"),
                 };
                 let fs = self.layout.filesystems.iter().find(|f| f.base == partition.name);
-                let fs = fs.map(filesystem_text).unwrap_or_default();
+                let group =
+                    self.layout.group_on(&partition.name).map(|(group, _)| format!("of the group {}", group.name));
+                let fs = fs.map(filesystem_text).or(group).unwrap_or_default();
                 line(text, format!("    {:>2} {:<10} {how_large:>10}  {kind}  {fs}", partition.number, partition.name));
             }
             let whole = self.layout.filesystems.iter().filter(|f| f.base == disk.name);
             whole.for_each(|fs| line(text, format!("    {}", filesystem_text(fs))));
         }
+        self.layout.volume_groups.iter().for_each(|group| self.group_text(group, text));
         match &self.attach {
             Some(why) => {
                 line(text, format!("  attached to a loop device for pre-finalise, finalise and cleanup: {why}"))
             }
             None => line(text, "  written without a loop device".into()),
+        }
+    }
+
+    fn group_text(&self, group: &VolumeGroup, text: &mut String) {
+        let on: Vec<&str> = group.physical.iter().map(|volume| volume.base.as_str()).collect();
+        let unit = size::human(group.extent_size);
+        line(text, format!("  {}: volume group on {}, extents of {unit}", group.name, on.join(" and ")));
+        for volume in &group.logical {
+            let how_large = match volume.size {
+                VolumeSize::Bytes(bytes) => size::human(bytes / group.extent_size * group.extent_size),
+                VolumeSize::Extents(extents) => format!("{extents} extents"),
+                VolumeSize::Group(percent) => format!("{percent} %VG"),
+                VolumeSize::Free(percent) => format!("{percent} %FREE"),
+                VolumeSize::Physical(percent) => format!("{percent} %PVS"),
+            };
+            let kind = match &volume.kind {
+                VolumeKind::Linear => String::new(),
+                VolumeKind::Pool { .. } => "thin pool  ".to_owned(),
+                VolumeKind::Thin { pool } => format!("thin in {pool}  "),
+            };
+            let fs = self.layout.filesystems.iter().find(|f| f.base == volume.name);
+            let fs = fs.map(filesystem_text).unwrap_or_default();
+            line(text, format!("       {:<10} {how_large:>10}  {kind}{fs}", volume.name));
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::request::BuildRequest;
 
-use super::disk::{DiskLayout, TableKind};
+use super::disk::{DiskLayout, Filesystem, TableKind};
 
 /// Names and values (contract 6.1, and ours that begin with `IMAGE_`). UUIDs are not among them:
 /// those are chosen when the build starts.
@@ -14,6 +14,10 @@ pub fn decided(request: &BuildRequest, layout: &DiskLayout, attached: bool) -> V
     let checksums = &request.output.checksums;
     let number =
         |fs: Option<&_>| fs.and_then(|fs| layout.partition_number(fs)).map_or(String::new(), |n| n.to_string());
+    let volume = |fs: Option<&Filesystem>| {
+        let found = fs.and_then(|fs| layout.volume_of(fs));
+        found.map_or(String::new(), |(group, volume)| group.mapper_name(volume))
+    };
     let mut variables = vec![
         ("LC_ALL", "C".into()),
         ("ARCH", request.arch.clone()),
@@ -34,8 +38,11 @@ pub fn decided(request: &BuildRequest, layout: &DiskLayout, attached: bool) -> V
         ("DIB_MOUNTPOINTS", layout.mount_points_joined()),
         ("IMAGE_BOOT_FSTYPE", layout.boot().map_or(String::new(), |fs| fs.kind.clone())),
         ("IMAGE_PARTITION_TABLE", layout.table_kind().map_or("none", TableKind::as_str).to_owned()),
+        ("IMAGE_SECTOR_SIZE", layout.main_disk().map_or(String::new(), |disk| disk.sector_size.to_string())),
         ("IMAGE_ROOT_PARTITION", number(layout.root())),
         ("IMAGE_BOOT_PARTITION", number(layout.boot())),
+        ("IMAGE_ROOT_VOLUME", volume(layout.root())),
+        ("IMAGE_BOOT_VOLUME", volume(layout.boot())),
         ("IMAGE_LOOP_FREE", if attached { "" } else { "1" }.into()),
         ("IMAGE_BOOT_SPEC", "/tmp/image-boot.json".into()),
     ];

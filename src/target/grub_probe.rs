@@ -40,6 +40,18 @@ pub struct GrubFilesystem {
     /// The UUID of its partition: a GPT entry's, or an MBR disk's `XXXXXXXX-NN`.
     #[serde(default)]
     pub partuuid: Option<String>,
+    /// The logical volume that it lies on, if it does.
+    #[serde(default)]
+    pub volume: Option<GrubVolume>,
+}
+
+/// A logical volume, for [`GrubFilesystem`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrubVolume {
+    /// Its name for device-mapper and GRUB: `GROUP-VOLUME`, with hyphens in names doubled.
+    pub name: String,
+    /// The identifiers of its group and itself: `ID/ID`.
+    pub id: String,
 }
 
 /// The whole disk's name, which nothing but this program understands.
@@ -69,9 +81,10 @@ impl GrubLayout {
     /// writes `root=UUID=…` only when the root's is there, so empty files of these names belong
     /// into the chroot's private /dev while it runs.
     pub fn device_paths(&self) -> Vec<PathBuf> {
-        let by_uuid = self.filesystems.iter().map(|f| f.device().into());
+        let by_uuid = self.filesystems.iter().map(|f| format!("/dev/disk/by-uuid/{}", f.uuid).into());
+        let volumes = self.filesystems.iter().filter(|f| f.volume.is_some()).map(|f| f.device().into());
         let partuuids = self.filesystems.iter().filter_map(|f| f.partuuid.as_ref());
-        by_uuid.chain(partuuids.map(|u| format!("/dev/disk/by-partuuid/{u}").into())).collect()
+        by_uuid.chain(volumes).chain(partuuids.map(|u| format!("/dev/disk/by-partuuid/{u}").into())).collect()
     }
 
     fn of_device(&self, device: &str) -> Option<&GrubFilesystem> {
@@ -79,8 +92,10 @@ impl GrubLayout {
         let uuid = by(["/dev/disk/by-uuid/", "UUID="]);
         let label = by(["/dev/disk/by-label/", "LABEL="]).filter(|l| !l.is_empty());
         let partuuid = by(["/dev/disk/by-partuuid/", "PARTUUID="]);
+        let volume = device.strip_prefix("/dev/mapper/");
         self.filesystems.iter().find(|f| {
-            uuid.is_some_and(|u| f.uuid.eq_ignore_ascii_case(u))
+            volume.is_some_and(|name| f.volume.as_ref().is_some_and(|v| v.name == name))
+                || uuid.is_some_and(|u| f.uuid.eq_ignore_ascii_case(u))
                 || label.is_some_and(|l| f.label == l)
                 || partuuid.is_some_and(|u| f.partuuid.as_ref().is_some_and(|p| p.eq_ignore_ascii_case(u)))
         })
@@ -90,7 +105,10 @@ impl GrubLayout {
 impl GrubFilesystem {
     /// The path that stands for its block device.
     fn device(&self) -> String {
-        format!("/dev/disk/by-uuid/{}", self.uuid)
+        match &self.volume {
+            Some(volume) => format!("/dev/mapper/{}", volume.name),
+            None => format!("/dev/disk/by-uuid/{}", self.uuid),
+        }
     }
 
     /// The GRUB module that reads it.
@@ -207,9 +225,16 @@ fn filesystem_answer(layout: &GrubLayout, fs: &GrubFilesystem, target: &str) -> 
         "fs_uuid" => one(fs.uuid.clone()),
         "fs_label" => one(fs.label.clone()),
         "device" => one(fs.device()),
-        "disk" => one(DISK.to_owned()),
+        "disk" => one(if fs.volume.is_some() { fs.device() } else { DISK.to_owned() }),
         "partuuid" => Ok(fs.partuuid.iter().cloned().collect()),
-        "partmap" => Ok(fs.partition.as_ref().and(layout.table.clone()).into_iter().collect()),
+        "partmap" => Ok(fs
+            .partition
+            .as_ref()
+            .or(fs.volume.as_ref().map(|v| &v.name))
+            .and(layout.table.clone())
+            .into_iter()
+            .collect()),
+        target if fs.volume.is_some() => fs.volume.as_ref().map_or(Ok(vec![]), |volume| volume.answer(target)),
         "drive" => one(format!("({})", fs.hint("hd0"))),
         "compatibility_hint" | "bios_hints" | "efi_hints" => one(fs.hint("hd0")),
         "baremetal_hints" => one(fs.hint("ahci0")),
@@ -219,9 +244,26 @@ fn filesystem_answer(layout: &GrubLayout, fs: &GrubFilesystem, target: &str) -> 
             fs.hint("hd0"),
             fs.hint("ahci0")
         )),
-        // No RAID, no LVM, no encryption below a planned filesystem; no Open Firmware disk either.
+        // No RAID, no encryption below a planned filesystem; no Open Firmware disk either.
         "abstraction" | "cryptodisk_uuid" | "ieee1275_hints" | "arc_hints" => Ok(vec![]),
         other => bail!("image-create's stand-in for grub-probe has no answer to target '{other}'"),
+    }
+}
+
+impl GrubVolume {
+    /// The questions that a partition would answer otherwise. GRUB finds volumes by their identifiers on any disk.
+    fn answer(&self, target: &str) -> Result<Vec<String>> {
+        let hint = format!("lvmid/{}", self.id);
+        Ok(match target {
+            "abstraction" => vec!["lvm".to_owned()],
+            "drive" => vec![format!("(lvm/{})", self.name)],
+            "compatibility_hint" => vec![hint],
+            "hints_string" => vec![format!("--hint='{hint}'")],
+            "bios_hints" | "efi_hints" | "baremetal_hints" | "cryptodisk_uuid" | "ieee1275_hints" | "arc_hints" => {
+                vec![]
+            }
+            other => bail!("image-create's stand-in for grub-probe has no answer to target '{other}'"),
+        })
     }
 }
 
@@ -238,71 +280,4 @@ fn disk_answer(layout: &GrubLayout, target: &str) -> Result<Vec<String>> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    pub(in crate::target) fn layout() -> GrubLayout {
-        serde_json::from_str(
-            r#"{"table": "gpt", "filesystems": [
-                {"mount_point": "/", "kind": "ext4", "uuid": "1111-root", "label": "rootfs", "partition": "gpt3", "partuuid": "aaaa"},
-                {"mount_point": "/boot", "kind": "xfs", "uuid": "2222-boot", "label": "", "partition": "gpt2", "partuuid": null},
-                {"mount_point": "/boot/efi", "kind": "vfat", "uuid": "ABCD-0123", "partition": "gpt1"}]}"#,
-        )
-        .unwrap()
-    }
-
-    fn ask(target: &str, mount_point: &str) -> Vec<String> {
-        let layout = layout();
-        let fs = layout.of_path(Path::new(mount_point)).unwrap();
-        filesystem_answer(&layout, fs, target).unwrap()
-    }
-
-    #[test]
-    fn a_path_belongs_to_the_deepest_mount_point() {
-        let layout = layout();
-        let uuid = |path: &str| layout.of_path(Path::new(path)).unwrap().uuid.clone();
-        assert_eq!(uuid("/usr/share/grub/unicode.pf2"), "1111-root");
-        assert_eq!(uuid("/boot/grub"), "2222-boot");
-        assert_eq!(uuid("/bootx"), "1111-root");
-        assert_eq!(uuid("/boot/efi/EFI"), "ABCD-0123");
-    }
-
-    #[test]
-    fn every_target_that_grub_mkconfig_asks_for_is_answered() {
-        assert_eq!(ask("fs", "/"), ["ext2"]);
-        assert_eq!(ask("fs", "/boot/efi"), ["fat"]);
-        assert_eq!(ask("fs_uuid", "/"), ["1111-root"]);
-        assert_eq!(ask("device", "/"), ["/dev/disk/by-uuid/1111-root"]);
-        assert_eq!(ask("partmap", "/"), ["gpt"]);
-        assert_eq!(ask("drive", "/boot"), ["(hd0,gpt2)"]);
-        assert_eq!(ask("compatibility_hint", "/"), ["hd0,gpt3"]);
-        assert_eq!(ask("hints_string", "/"), ["--hint-bios=hd0,gpt3 --hint-efi=hd0,gpt3 --hint-baremetal=ahci0,gpt3"]);
-        assert_eq!(ask("partuuid", "/"), ["aaaa"]);
-        assert_eq!(ask("partuuid", "/boot"), Vec::<String>::new());
-        assert_eq!(ask("abstraction", "/"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_device_that_was_answered_can_be_asked_about() {
-        let layout = layout();
-        let request = |line: &str| {
-            let args: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let request = Request::parse(&args).unwrap().unwrap();
-            request.answer(&layout, &request.subjects[0])
-        };
-        assert_eq!(request("--device /dev/disk/by-uuid/2222-boot --target=fs").unwrap(), ["xfs"]);
-        assert_eq!(request("-t fs_uuid -d LABEL=rootfs").unwrap(), ["1111-root"]);
-        assert_eq!(request("--device /dev/disk/by-id/image-create -tpartmap").unwrap(), ["gpt"]);
-        assert!(request("--device /dev/sda --target=fs").unwrap_err().to_string().contains("/dev/sda"));
-    }
-
-    #[test]
-    fn a_filesystem_that_fills_the_disk_has_no_partition_map() {
-        let mut layout = layout();
-        layout.table = None;
-        layout.filesystems[0].partition = None;
-        let answer = |target| filesystem_answer(&layout, &layout.filesystems[0], target).unwrap();
-        assert_eq!(answer("partmap"), Vec::<String>::new());
-        assert_eq!(answer("compatibility_hint"), ["hd0"]);
-    }
-}
+pub(super) mod tests;

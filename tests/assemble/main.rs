@@ -2,6 +2,8 @@
 
 mod attach;
 mod disks;
+mod lvm;
+mod lvm_tools;
 mod outputs;
 mod support;
 mod tables;

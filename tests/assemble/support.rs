@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use image_create::assemble::bootloader::{BIOS_BOOT, BiosBoot, BootSpec};
 use image_create::assemble::disk::{Assembly, PlacedDisk};
 use image_create::assemble::identity::Identities;
+use image_create::assemble::lvm::Volumes;
 use image_create::exec::mount::{Mount, private_namespace};
 use image_create::plan::disk::*;
 use image_create::report::Reporter;
@@ -245,7 +246,7 @@ impl Sample {
         let partitions = parts.into_iter().map(|(p, _)| p).collect();
         let table = Some(Table { kind, align: MIB, partitions });
         let disk = Disk { name: "image0".into(), size: None, sector_size, table };
-        let layout = DiskLayout { disks: vec![disk], filesystems, mount_points: vec![] };
+        let layout = DiskLayout { disks: vec![disk], volume_groups: vec![], filesystems, mount_points: vec![] };
         // Random ones: mkfs.btrfs refuses a UUID that a disk of another test has.
         let identities = Identities::new(&layout, None);
         Self { layout, size: next + MIB, extents, identities }
@@ -297,8 +298,15 @@ impl Sample {
         let raw = dir.join("image0.raw");
         let disk = &self.layout.disks[0];
         let disks = [PlacedDisk { disk, size: self.size, extents: &self.extents, raw: raw.clone() }];
-        let assembly =
-            Assembly { layout: &self.layout, disks: &disks, identities: &self.identities, epoch, work: &work };
+        let volumes = Volumes::default();
+        let assembly = Assembly {
+            layout: &self.layout,
+            disks: &disks,
+            volumes: &volumes,
+            identities: &self.identities,
+            epoch,
+            work: &work,
+        };
         let result = f(&assembly, &raw);
         no_loops(&raw);
         assert_eq!(names(&work), [] as [String; 0], "something is left in the work directory");

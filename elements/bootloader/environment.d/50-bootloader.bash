@@ -29,4 +29,8 @@ case "$ARCH" in
 esac
 if [ "$DIB_BLOCK_DEVICE" = "efi" ]; then
     export IMAGE_GRUB_EFI="1"
+    # No BIOS reads a disk with larger sectors.
+    if [ "${IMAGE_SECTOR_SIZE:-512}" != "512" ]; then
+        export IMAGE_GRUB_BIOS="0"
+    fi
 fi

@@ -111,7 +111,10 @@ impl Flattener {
             (Some(name), _) => name.to_string(),
             (None, Some(base)) => format!("{}_{base}", plugin.key()),
             (None, None) => {
-                let message = format!("this {} has neither a name nor a base to make one from", plugin.key());
+                let message = match plugin {
+                    Plugin::Lvm => "Lvm config requires 'name'".to_string(),
+                    _ => format!("this {} has neither a name nor a base to make one from", plugin.key()),
+                };
                 return self.faults.push(key.fault(message));
             }
         };

@@ -1,6 +1,7 @@
 //! How large the image becomes.
 
 use super::{DiskLayout, Size};
+use crate::error::Fault;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -48,6 +49,25 @@ pub fn image_size(request: &SizeRequest) -> u64 {
         size = size.saturating_add(journal).max(journal.saturating_mul(5) / 2);
     }
     rounded(size.saturating_add(request.fixed_partition_bytes))
+}
+
+impl DiskLayout {
+    /// The image's size in bytes: [`image_size`], and if nothing was asked for, enough for every volume group. A root
+    /// filesystem on a logical volume gets what a partition would get, if the volume can be that large.
+    ///
+    /// # Errors
+    /// Volume groups for which no disk is large enough.
+    pub fn image_size(&self, request: &SizeRequest) -> Result<u64, Fault> {
+        let size = image_size(request);
+        if request.explicit_gib.is_some() || self.volume_groups.is_empty() {
+            return Ok(size);
+        }
+        if self.root().and_then(|root| self.volume_of(root)).is_none() {
+            return Ok(size.max(self.disk_size_for_groups()?));
+        }
+        let root = image_size(&SizeRequest { fixed_partition_bytes: 0, ..request.clone() });
+        self.disk_size_for_root(root).or_else(|_| self.disk_size_for_groups())
+    }
 }
 
 fn rounded(size: u64) -> u64 {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::lvm::VolumeKind;
 use super::nodes::{DiskNode, MkfsNode, MountNode, Nodes, TableNode, is_fat};
 use super::{Disk, DiskLayout, Filesystem, Fstab, MAIN_DISK, Partition, Table};
 use crate::error::{Fault, Faults, Place};
@@ -11,6 +12,11 @@ use crate::error::{Fault, Faults, Place};
 enum Kind {
     Disk,
     Partition,
+    Lvm,
+    PhysicalVolume,
+    VolumeGroup,
+    LogicalVolume,
+    Pool,
     Filesystem,
     Mount,
     Fstab,
@@ -21,6 +27,11 @@ impl Kind {
         match self {
             Kind::Disk => "a disk",
             Kind::Partition => "a partition",
+            Kind::Lvm => "an lvm node",
+            Kind::PhysicalVolume => "a physical volume",
+            Kind::VolumeGroup => "a volume group",
+            Kind::LogicalVolume => "a logical volume",
+            Kind::Pool => "a thin pool",
             Kind::Filesystem => "a filesystem",
             Kind::Mount => "a mount",
             Kind::Fstab => "an fstab line",
@@ -40,7 +51,7 @@ pub(super) fn build(nodes: Nodes, whole: &Place, warnings: &mut Vec<Fault>) -> R
         return Err(Faults(faults));
     }
     let mount_points = nodes.mounts.iter().map(|mount| recorded(&nodes, mount).to_string()).collect();
-    let Nodes { disks, tables, filesystems, mounts, fstabs, .. } = nodes;
+    let Nodes { disks, tables, lvms, filesystems, mounts, fstabs, .. } = nodes;
     let mut lines: HashMap<String, Fstab> = fstabs.into_iter().map(|fstab| (fstab.base, fstab.line)).collect();
     let mut by_base: HashMap<String, MountNode> = mounts.into_iter().map(|mount| (mount.base.clone(), mount)).collect();
     let mut filesystems: Vec<Filesystem> = filesystems
@@ -55,7 +66,10 @@ pub(super) fn build(nodes: Nodes, whole: &Place, warnings: &mut Vec<Fault>) -> R
     filesystems.sort_by_key(|fs| (fs.mount_point.is_none(), fs.mount_point.clone(), fs.fstab.is_none()));
     let mut tables: HashMap<String, TableNode> = tables.into_iter().map(|table| (table.base.clone(), table)).collect();
     let disks = disks.into_iter().map(|node| disk(&mut tables, node)).collect();
-    Ok(DiskLayout { disks, filesystems, mount_points })
+    let volume_groups = lvms.into_iter().flat_map(|lvm| lvm.into_groups(warnings)).collect();
+    let layout = DiskLayout { disks, volume_groups, filesystems, mount_points };
+    thin_boot(&layout, whole, warnings);
+    Ok(layout)
 }
 
 fn disk(tables: &mut HashMap<String, TableNode>, node: DiskNode) -> Disk {
@@ -98,25 +112,40 @@ fn bases(nodes: &Nodes, faults: &mut Vec<Fault>) {
     let mut kinds: HashMap<&str, Kind> = HashMap::new();
     kinds.extend(nodes.disks.iter().map(|n| (n.name.as_str(), Kind::Disk)));
     kinds.extend(nodes.tables.iter().flat_map(|t| &t.partitions).map(|n| (n.name.as_str(), Kind::Partition)));
+    for lvm in &nodes.lvms {
+        kinds.insert(&lvm.name, Kind::Lvm);
+        kinds.extend(lvm.physical.iter().map(|n| (n.value.name.as_str(), Kind::PhysicalVolume)));
+        kinds.extend(lvm.groups.iter().map(|n| (n.value.name.as_str(), Kind::VolumeGroup)));
+        kinds.extend(lvm.logical.iter().map(|n| match n.value.kind {
+            VolumeKind::Pool { .. } => (n.value.name.as_str(), Kind::Pool),
+            _ => (n.value.name.as_str(), Kind::LogicalVolume),
+        }));
+    }
     kinds.extend(nodes.filesystems.iter().map(|n| (n.name.as_str(), Kind::Filesystem)));
     kinds.extend(nodes.mounts.iter().map(|n| (n.name.as_str(), Kind::Mount)));
     kinds.extend(nodes.fstabs.iter().map(|n| (n.name.as_str(), Kind::Fstab)));
 
-    let block: &[Kind] = &[Kind::Disk, Kind::Partition];
+    let block: &[Kind] = &[Kind::Disk, Kind::Partition, Kind::LogicalVolume];
     let tables = nodes.tables.iter().map(|n| ("a partition table", &n.base, &n.place, &block[..1]));
+    let physical = nodes.lvms.iter().flat_map(|lvm| &lvm.physical);
+    let physical = physical.map(|n| ("a physical volume", &n.value.base, &n.place, &block[..2]));
     let filesystems = nodes.filesystems.iter().map(|n| ("a filesystem", &n.base, &n.place, block));
     let mounts = nodes.mounts.iter().map(|n| ("a mount", &n.base, &n.place, &[Kind::Filesystem][..]));
     let fstabs = nodes.fstabs.iter().map(|n| ("an fstab line", &n.base, &n.place, &[Kind::Mount][..]));
     let mut taken: HashMap<&str, &str> = HashMap::new();
-    for (what, base, place, allowed) in tables.chain(filesystems).chain(mounts).chain(fstabs) {
+    for (what, base, place, allowed) in tables.chain(physical).chain(filesystems).chain(mounts).chain(fstabs) {
         // A table without partitions is no node of the graph, so its base may be missing still.
         let Some(kind) = kinds.get(base.as_str()) else {
             faults.push(Fault::at(place.clone(), format!("Edge not defined: {base}->{what}")));
             continue;
         };
         if !allowed.contains(kind) {
-            let allowed: Vec<&str> = allowed.iter().map(|kind| kind.noun()).collect();
-            let message = format!("{what} lies on {}, not on '{base}', which is {}", allowed.join(" or "), kind.noun());
+            let nouns: Vec<&str> = allowed.iter().map(|kind| kind.noun()).collect();
+            let allowed = match nouns.as_slice() {
+                [first, second, third] => format!("{first}, {second} or {third}"),
+                nouns => nouns.join(" or "),
+            };
+            let message = format!("{what} lies on {allowed}, not on '{base}', which is {}", kind.noun());
             faults.push(Fault::at(place.clone(), message));
         } else if let Some(first) = taken.insert(base, what) {
             faults
@@ -194,5 +223,14 @@ fn whole_image(nodes: &Nodes, whole: &Place, faults: &mut Vec<Fault>) {
     }
     if !nodes.mounts.iter().any(|mount| mount.point == "/") {
         faults.push(Fault::at(whole.clone(), "no filesystem is mounted at '/'"));
+    }
+}
+
+/// GRUB reads logical volumes, but not thin ones.
+fn thin_boot(layout: &DiskLayout, whole: &Place, warnings: &mut Vec<Fault>) {
+    let Some((group, volume)) = layout.boot().and_then(|boot| layout.volume_of(boot)) else { return };
+    if matches!(volume.kind, VolumeKind::Thin { .. }) {
+        let message = format!("/boot lies on the thin volume '{}/{}', which GRUB cannot read", group.name, volume.name);
+        warnings.push(Fault::at(whole.clone(), message).hint("give /boot a partition of its own"));
     }
 }

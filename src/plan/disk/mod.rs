@@ -20,6 +20,7 @@ pub mod gpt_types;
 pub mod graph;
 pub mod image_size;
 mod layout;
+pub mod lvm;
 mod nodes;
 pub mod order;
 pub mod place;
@@ -66,6 +67,9 @@ pub fn parse(text: &str, file: &Path, root: &RootFs, warnings: &mut Vec<Fault>) 
 pub struct DiskLayout {
     /// The disks, in file order. The main one is called `image0`.
     pub disks: Vec<Disk>,
+    /// The volume groups, in file order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volume_groups: Vec<lvm::VolumeGroup>,
     /// The filesystems, in mount order (ascending string order of mount point; unmounted ones last).
     pub filesystems: Vec<Filesystem>,
     /// The mount points as the description lists them, swap's `none` included
@@ -149,7 +153,7 @@ pub enum PartitionType {
 pub struct Filesystem {
     /// Node name (`mkfs_root`).
     pub name: String,
-    /// The partition, or the disk, that holds it: a node name.
+    /// The partition, the logical volume or the disk that holds it: a node name.
     pub base: String,
     /// `ext4`, `xfs`, `btrfs`, `vfat`, `swap`, …
     pub kind: String,

@@ -9,9 +9,13 @@ use super::{Fstab, ROOT_NODE, RootFs};
 use crate::error::{Fault, Faults, Place};
 
 mod fields;
+mod lvm;
+mod lvm_names;
+mod lvm_options;
 mod partitioning;
 
 use fields::Fields;
+pub(super) use lvm::LvmNode;
 pub(super) use partitioning::TableNode;
 
 /// A `local_loop`.
@@ -57,6 +61,7 @@ pub(super) struct FstabNode {
 pub(super) struct Nodes {
     pub disks: Vec<DiskNode>,
     pub tables: Vec<TableNode>,
+    pub lvms: Vec<LvmNode>,
     pub filesystems: Vec<MkfsNode>,
     pub mounts: Vec<MountNode>,
     pub fstabs: Vec<FstabNode>,
@@ -93,11 +98,9 @@ impl Nodes {
             Plugin::Mount => self.mounts.push(mount(fields)),
             Plugin::Fstab => self.fstabs.push(fstab(fields)),
             Plugin::Lvm => {
-                fields.ignore_rest();
-                return fields.fault(
-                    Fault::at(fields.place(), "lvm layouts are not supported yet")
-                        .hint("put the filesystems on partitions"),
-                );
+                let lvm = lvm::read(fields, warnings);
+                self.order.extend(lvm.vertices());
+                return self.lvms.push(lvm);
             }
         }
         let parents = fields.optional("base").filter(|_| plugin != Plugin::LocalLoop);

@@ -2,18 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::size::human;
-use super::{Disk, DiskLayout, Extent, MAIN_DISK, Partition, Size, Table, TableKind};
+use super::{Disk, DiskLayout, Extent, Partition, Table, TableKind};
 use crate::error::{Fault, Faults};
 
 mod gpt;
+pub mod lvm;
 mod mbr;
+mod needed;
+
+pub use lvm::PlacedGroup;
 
 const MIB: u64 = 1 << 20;
 /// Disks are sought in steps of this when the smallest sufficient one is wanted.
 const GRAIN: u64 = 64 << 10;
 /// No disk is sought beyond this.
 const LARGEST: u64 = 1 << 55;
+/// What comes before the extents of a physical volume: its label and the group's metadata.
+pub const PHYSICAL_START: u64 = MIB;
 
 /// The places on one disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +59,9 @@ pub struct PlacedLayout {
     pub layout: DiskLayout,
     /// Its disks in the same order; empty as long as the image's size is not known.
     pub places: Vec<PlacedDisk>,
+    /// Its volume groups in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<PlacedGroup>,
 }
 
 /// Why a partition has no place.
@@ -90,61 +98,6 @@ impl Table {
             TableKind::Gpt => gpt::place(self, disk_bytes),
         }
     }
-
-    /// What sizes are cut down to a multiple of.
-    fn grain(&self, sector_size: u32) -> u64 {
-        match self.kind {
-            TableKind::Mbr => u64::from(sector_size),
-            TableKind::Gpt => MIB,
-        }
-    }
-
-    fn fault(&self, misfit: Misfit, disk_bytes: u64, sector_size: u32) -> Fault {
-        let (partition, wanted, left) = match misfit {
-            Misfit::NoRoom { partition, wanted, left } => (partition, wanted, left),
-            Misfit::Empty { partition } => {
-                return Fault::new(format!("partition '{}' has no size to speak of", partition.name))
-                    .hint(format!("give it {} at least", human(self.grain(sector_size))));
-            }
-            Misfit::OutOfReach { partition } => {
-                let message = format!("partition '{}' lies beyond what an MBR can describe", partition.name);
-                return Fault::new(message).hint("use a partition table with the label 'gpt'");
-            }
-            Misfit::Alignment => {
-                return Fault::new(format!("the alignment of {} bytes is no multiple of {sector_size}", self.align));
-            }
-        };
-        let fits = |bytes| self.try_place(bytes, sector_size).is_ok();
-        let (name, wanted, left) = (&partition.name, human(wanted), human(left));
-        let message = format!("partition '{name}' does not fit on the disk: it takes {wanted}, and {left} is left");
-        match smallest(fits) {
-            Some(needed) => {
-                let missing = human(needed.saturating_sub(disk_bytes));
-                let message = format!("{message}; the disk has {} and lacks {missing}", human(disk_bytes));
-                Fault::new(message).hint(format!("the layout takes a disk of {} at least", human(needed)))
-            }
-            None => Fault::new(message).hint("no disk is large enough: a partition before it takes all that is left"),
-        }
-    }
-}
-
-/// The smallest disk, in steps of 64 KiB, that `fits`. Larger disks must fit where smaller ones do,
-/// up to the limits of the table.
-fn smallest(fits: impl Fn(u64) -> bool) -> Option<u64> {
-    let mut high = MIB;
-    while !fits(high) {
-        high = high.checked_mul(2).filter(|high| *high <= LARGEST)?;
-    }
-    let mut low = 0;
-    while high - low > GRAIN {
-        let middle = low + (high - low) / 2 / GRAIN * GRAIN;
-        if fits(middle) {
-            high = middle;
-        } else {
-            low = middle;
-        }
-    }
-    Some(high)
 }
 
 impl Disk {
@@ -171,47 +124,31 @@ impl DiskLayout {
                 Err(fault) => faults.push(fault),
             }
         }
-        Faults::or(faults, PlacedLayout { layout: self.clone(), places })
-    }
-
-    /// The smallest size of the main disk, in bytes, with which the root filesystem gets at least
-    /// `root_bytes`: a multiple of 64 KiB.
-    ///
-    /// # Errors
-    /// A root filesystem whose partition has a fixed size below that, or lies on another disk.
-    pub fn disk_size_for_root(&self, root_bytes: u64) -> Result<u64, Fault> {
-        let base = self.root().and_then(|root| self.base_of(root));
-        let Some((disk, partition)) = base.filter(|(disk, _)| disk.name == MAIN_DISK) else {
-            return Err(Fault::new(format!("the root filesystem does not lie on '{MAIN_DISK}'")));
-        };
-        let (Some(partition), Some(table)) = (partition, &disk.table) else {
-            return Ok(root_bytes.next_multiple_of(GRAIN));
-        };
-        let root_length = |bytes| {
-            let placed = table.try_place(bytes, disk.sector_size).ok()?;
-            placed.partitions.iter().find(|(number, _)| *number == partition.number).map(|(_, extent)| extent.length)
-        };
-        smallest(|bytes| root_length(bytes).is_some_and(|length| length >= root_bytes)).ok_or_else(|| {
-            let message = format!("the root filesystem takes {}, more than partition", human(root_bytes));
-            match partition.size {
-                Size::Bytes(bytes) => Fault::new(format!("{message} '{}' has ({})", partition.name, human(bytes))),
-                Size::Percent(_) => Fault::new(format!("{message} '{}' can have", partition.name)),
-            }
-            .hint("give that partition a larger size, or a percentage")
-        })
+        Faults::or(faults, ())?;
+        let placed = self.volume_groups.iter().map(|group| {
+            lvm::place(self, group, &places).map_err(|misfit| self.volume_fault(group, misfit, image_bytes))
+        });
+        let mut groups = Vec::new();
+        let mut faults = Vec::new();
+        placed.for_each(|placed| placed.map_or_else(|fault| faults.push(fault), |group| groups.push(group)));
+        Faults::or(faults, PlacedLayout { layout: self.clone(), places, groups })
     }
 }
 
 impl PlacedLayout {
     /// The extent of the partition called `name`, and the disk that it lies on.
     pub fn extent_of(&self, name: &str) -> Option<(&PlacedDisk, Extent)> {
-        self.layout.disks.iter().zip(&self.places).find_map(|(disk, place)| {
-            if disk.name == name {
-                return Some((place, Extent { start: 0, length: place.size }));
-            }
-            let partition = disk.table.as_ref()?.partitions.iter().find(|partition| partition.name == name)?;
-            let placed = &place.placed.as_ref()?.partitions;
-            placed.iter().find(|(number, _)| *number == partition.number).map(|(_, extent)| (place, *extent))
-        })
+        extent_of(&self.layout, &self.places, name)
     }
+}
+
+fn extent_of<'a>(layout: &DiskLayout, places: &'a [PlacedDisk], name: &str) -> Option<(&'a PlacedDisk, Extent)> {
+    layout.disks.iter().zip(places).find_map(|(disk, place)| {
+        if disk.name == name {
+            return Some((place, Extent { start: 0, length: place.size }));
+        }
+        let partition = disk.table.as_ref()?.partitions.iter().find(|partition| partition.name == name)?;
+        let placed = &place.placed.as_ref()?.partitions;
+        placed.iter().find(|(number, _)| *number == partition.number).map(|(_, extent)| (place, *extent))
+    })
 }

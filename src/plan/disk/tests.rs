@@ -7,6 +7,7 @@ use super::*;
 
 mod forms;
 mod layouts;
+mod lvm;
 mod messages;
 mod places;
 

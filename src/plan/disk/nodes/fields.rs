@@ -8,14 +8,13 @@ pub(in crate::plan::disk) struct Fields<'a> {
     body: &'a Node,
     known: Vec<&'static str>,
     unused: Vec<&'static str>,
-    all_known: bool,
     /// What was wrong so far.
     pub faults: Vec<Fault>,
 }
 
 impl<'a> Fields<'a> {
     pub fn of(body: &'a Node) -> Self {
-        Self { body, known: vec!["name"], unused: Vec::new(), all_known: false, faults: Vec::new() }
+        Self { body, known: vec!["name"], unused: Vec::new(), faults: Vec::new() }
     }
 
     /// The name; empty if there is none.
@@ -86,16 +85,11 @@ impl<'a> Fields<'a> {
         self.unused.push(key);
     }
 
-    /// Whatever is left is somebody else's business.
-    pub fn ignore_rest(&mut self) {
-        self.all_known = true;
-    }
-
     /// Warns of keys that nobody asked for; `whose` names the node.
     pub fn finish(&self, whose: &str, warnings: &mut Vec<Fault>) {
         for (key, _) in self.body.as_map().unwrap_or_default() {
             let text = key.text().unwrap_or_default();
-            if self.all_known || self.known.contains(&text) {
+            if self.known.contains(&text) {
                 continue;
             }
             let why = if self.unused.contains(&text) { "has no effect" } else { "is not known" };

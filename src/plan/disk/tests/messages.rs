@@ -69,7 +69,6 @@ fn what_plugins_need() {
     assert_fault(&with("- partitioning: {base: image0, partitions: []}"), "Partitioning config needs [label]");
     assert_fault(&with("- partitioning: {base: image0, label: gpt}"), "Partitioning config needs [partitions]");
     assert_fault(&with("- partitioning: {name: x, label: gpt, partitions: []}"), "Partitioning config needs [base]");
-    assert_fault(&with("- lvm: {name: l, pvs: []}"), "d.yaml:2:3: lvm layouts are not supported yet");
     assert_fault(&with("- local_loop: {name: d, size: 40%}"), "is no size");
     assert_fault(&with("- local_loop: {name: d, size: [1]}"), "d.yaml:2:31: size takes a single value, not a list");
     assert_fault(&with("- local_loop: {name: d, block_size: 2048}"), "a sector size of 2048 is not supported");
@@ -104,7 +103,7 @@ fn partition_tables() {
 fn who_may_lie_on_whom() {
     assert_fault(
         &with("- mkfs: {base: mount_mkfs_root, type: ext4}"),
-        "a filesystem lies on a disk or a partition, not on 'mount_mkfs_root', which is a mount",
+        "a filesystem lies on a disk, a partition or a logical volume, not on 'mount_mkfs_root', which is a mount",
     );
     assert_fault(&with("- mount: {base: image0, mount_point: /x}"), "a mount lies on a filesystem, not on 'image0'");
     assert_fault(&with("- fstab: {base: mkfs_root}"), "an fstab line lies on a mount");
