@@ -4,6 +4,7 @@ pub mod boot;
 pub mod build;
 pub mod doctor;
 pub mod element;
+pub mod old_names;
 
 use std::ffi::OsString;
 
@@ -51,7 +52,7 @@ pub enum Verb {
 const VERBS: &[&str] = &["build", "plan", "element", "boot", "doctor", "completions", "man", "help"];
 
 /// The arguments with the verb in place: `build` is put in where none was given, and everything
-/// is a build under the old name `disk-image-create`.
+/// is a build under the old names `disk-image-create` and `ramdisk-image-create`.
 pub fn with_verb(name: &str, mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(|a| a.to_string_lossy().into_owned());
     let given = match first.as_deref() {

@@ -50,6 +50,10 @@ pub fn run(args: &BuildArgs) -> Result<u8> {
             Reporter::result(&output.path.display().to_string());
         }
     }
+    if status == 0 {
+        let written = plan.ramdisk_files().into_iter().filter(|file| plan.request.absolute(file).exists());
+        written.for_each(|file| Reporter::result(&file.display().to_string()));
+    }
     Ok(status)
 }
 
