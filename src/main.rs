@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use image_create::cli::old_names::{self, RAMDISK_IMAGE_CREATE};
 use image_create::cli::{self, Cli, Verb};
 use image_create::error::{self, EXIT_BUILD, EXIT_DEFINITION};
@@ -26,7 +25,7 @@ fn main() -> ExitCode {
         return code.into();
     }
     let old_name = old_names::is_build(&name);
-    match Cli::try_parse_from(cli::with_verb(&name, args)) {
+    match cli::parse(&name, args) {
         Ok(cli) => run(cli, &name).map_or_else(|e| failure(&e, old_name), ExitCode::from),
         Err(message) => {
             message.print().ok();

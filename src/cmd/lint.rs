@@ -114,7 +114,8 @@ fn ignored(files: &[PathBuf]) -> Result<BTreeSet<PathBuf>> {
             ignored.extend(lines);
         }
     }
-    Ok(ignored)
+    // Elements that lie in a folder which is ignored as a whole are meant all the same.
+    Ok(if ignored.len() == files.len() { BTreeSet::new() } else { ignored })
 }
 
 fn flake8(files: &[PathBuf]) -> Result<Vec<Finding>> {

@@ -36,21 +36,22 @@ pub fn element(element: &Element, files: &[File]) -> Vec<Finding> {
     let folders: BTreeSet<&str> = files.iter().filter_map(File::folder).collect();
     for folder in folders {
         match Phase::from_dir(folder) {
-            Some(phase) => phase_folder(element, phase, &mut found),
+            Some(phase) => phase_folder(element, phase, files, &mut found),
             None => other_folder(element, folder, files, &mut found),
         }
     }
     found
 }
 
-fn phase_folder(element: &Element, phase: Phase, found: &mut Vec<Finding>) {
+fn phase_folder(element: &Element, phase: Phase, files: &[File], found: &mut Vec<Finding>) {
     let dir = element.dir.join(phase.dir());
     let Ok(pattern) = run_order::pattern(None) else { return };
     for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         // A link may lead to what another element brings.
         let Ok(meta) = fs::metadata(&path) else { continue };
-        if name.starts_with('.') || name.ends_with('~') {
+        let left_out = meta.is_file() && !path.is_symlink() && !files.iter().any(|f| f.path == path);
+        if name.starts_with('.') || left_out {
             continue;
         }
         if meta.is_dir() {

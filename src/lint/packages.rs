@@ -37,14 +37,14 @@ pub fn element(element: &Element, shared: &SharedMaps) -> Vec<Finding> {
 
 /// The families that the map has rows for, but none for this name. Nothing if no family has one.
 fn families_without(name: &str, rows: &ElementMap, shared: &SharedMaps) -> Vec<&'static str> {
-    let has = |distros: &[&str]| {
-        let row = |distro: &&str| rows.has_row(name, shared.family(distro), distro);
-        // Any release of any member: what one member has says that somebody thought of it.
-        distros.iter().any(|distro| row(distro) || map(name, None, shared, Target { distro, release: "" }).is_some())
+    // Any release of any distribution: what one has says that somebody thought of the family.
+    let own = |distros: &[&str]| distros.iter().any(|d| rows.has_row(name, shared.family(d), d));
+    let of_all = |distros: &[&str]| {
+        distros.iter().any(|distro| map(name, None, shared, Target { distro, release: "" }).is_some())
     };
-    if !FAMILIES.iter().any(|(_, distros)| has(distros)) {
+    if !FAMILIES.iter().any(|(_, distros)| own(distros)) {
         return Vec::new();
     }
     let known = FAMILIES.iter().filter(|(family, distros)| rows.knows(family, distros));
-    known.filter(|(_, distros)| !has(distros)).map(|(family, _)| *family).collect()
+    known.filter(|(_, distros)| !own(distros) && !of_all(distros)).map(|(family, _)| *family).collect()
 }

@@ -30,7 +30,8 @@ fn regex(pattern: &str) -> Regex {
 
 static ODD_INDENT: LazyLock<Regex> = LazyLock::new(|| regex("^(?: {4})* {1,3}[^ ]"));
 static EXPORT: LazyLock<Regex> = LazyLock::new(|| regex(r"export .*\$\("));
-static WHICH: LazyLock<Regex> = LazyLock::new(|| regex(r#"(?:^|[\s;|&("'`])which "#));
+static WHICH: LazyLock<Regex> =
+    LazyLock::new(|| regex(r"(?:^|[;|&(`{!]|\b(?:if|then|do|else|elif|while|until|exec|sudo))\s*\bwhich "));
 static SET_E: LazyLock<Regex> = LazyLock::new(|| regex("(?m)^set -[^ ]*e"));
 static SET_U: LazyLock<Regex> = LazyLock::new(|| regex("(?m)^set -[^ ]*u"));
 static SET_PIPEFAIL: LazyLock<Regex> = LazyLock::new(|| regex("(?m)^set -o pipefail"));
@@ -42,7 +43,7 @@ pub fn sets_u(text: &str) -> bool {
 
 /// What an element must have as a whole.
 pub fn element(element: &Element, files: &[File]) -> Vec<Finding> {
-    let has_readme = files.iter().any(|f| f.relative.as_os_str() == "README.rst");
+    let has_readme = element.dir.join("README.rst").exists();
     let readme = (!has_readme && !element.name.starts_with('.')).then(|| {
         let file = element.dir.join("README.rst");
         Finding::of(Check::Readme, &file, "the element has no README.rst")
