@@ -153,7 +153,7 @@ fn element_lint_is_the_same_for_elements_by_name() {
     sandbox.run(["element", "lint", "good"]).succeeded().prints("PASS");
     sandbox.run(["element", "lint", "good", "bad"]).failed(2).prints("bad/install.d/50-x.sh: ");
     sandbox.run(["element", "lint"]).failed(2).prints("[neverruns]");
-    sandbox.run(["element", "lint", "gould"]).failed(2).says("did you mean 'good'?");
+    sandbox.run(["element", "lint", "god"]).failed(2).says("did you mean 'good'?");
     let json = sandbox.run(["element", "lint", "--format", "json"]).failed(2).stdout;
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(report["findings"][0]["check"], "neverruns");

@@ -126,7 +126,7 @@ pub fn run(scope: &Scope) -> Report {
     }
     for library in &scope.libraries {
         let files = file::read_all(library, &scope.ignored);
-        let mut found: Vec<_> = files.iter().flat_map(|file| upstream::whitespace(file)).collect();
+        let mut found: Vec<_> = files.iter().flat_map(upstream::whitespace).collect();
         found.retain(|finding| !is_disabled(finding, &files, &scope.disabled));
         findings.extend(found);
     }

@@ -116,16 +116,17 @@ impl<'a> Scanner<'a> {
                 b'\n' if !self.pending.is_empty() => self.here_documents()?,
                 b'#' if self.is_code() && self.at_word_start() => self.skip_line(),
                 b'<' if self.is_code() && self.peek(0) == b'<' => self.here_operator()?,
-                b'c' if self.is_code() && self.at_word_start() && self.text[self.at..].starts_with(b"ase ") => {
-                    // The parenthesis of a pattern would end a substitution.
-                    if self.stack.contains(&Context::Substitution) {
-                        return None;
-                    }
-                }
+                // The parenthesis of a pattern would end a substitution.
+                b'c' if self.begins_case() && self.stack.contains(&Context::Substitution) => return None,
                 _ => {}
             }
         }
         Some(())
+    }
+
+    /// Whether the byte that was taken last begins the command `case`.
+    fn begins_case(&self) -> bool {
+        self.is_code() && self.at_word_start() && self.text[self.at..].starts_with(b"ase ")
     }
 
     /// Whether the byte that was taken last begins a word.

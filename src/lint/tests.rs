@@ -23,7 +23,7 @@ fn found(elements: &Elements) -> Vec<String> {
         let line = place.line.map(|line| format!(":{line}")).unwrap_or_default();
         format!("{} {file}{line}", finding.check.name())
     };
-    run(&scope(&[base.clone()], None)).findings.iter().map(shown).collect()
+    run(&scope(std::slice::from_ref(&base), None)).findings.iter().map(shown).collect()
 }
 
 /// An element `e` with a README and this file.
