@@ -31,6 +31,9 @@ pub fn run(args: &BuildArgs) -> Result<u8> {
     let plan = Plan::new(request)?;
     check_host(&plan)?;
     let run = &plan.request.run;
+    if let Some(log) = &run.logfile {
+        Reporter::error(&format!("Output logs going to: {}\n", log.display()));
+    }
     let mut work = WorkDir::create(&run.tmp_dir)?;
     let paths = Paths::below(work.path());
     let text = serde_json::to_vec(&plan.request).context("writing the request down")?;
