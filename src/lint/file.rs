@@ -84,6 +84,21 @@ impl File {
     }
 }
 
+/// The lines of a text as a shell sees them: what a backslash continues is one, with the number of its first.
+pub fn joined(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut continued = false;
+    for (i, line) in text.lines().enumerate() {
+        let (part, goes_on) = line.strip_suffix('\\').map_or((line, false), |part| (part, true));
+        match lines.last_mut().filter(|_| continued) {
+            Some((_, start)) => start.push_str(part),
+            None => lines.push((i + 1, part.to_owned())),
+        }
+        continued = goes_on;
+    }
+    lines
+}
+
 /// The regular files below `dir`, sorted.
 pub fn paths(dir: &Path) -> Vec<PathBuf> {
     let walk = WalkDir::new(dir).sort_by_file_name().into_iter();

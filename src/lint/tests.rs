@@ -70,7 +70,7 @@ fn scripts() {
     assert_eq!(hook("#!/bin/sh\nexport A=\"$(date)\"\n# export A=$(date)\n"), ["exportsubst e/install.d/50-x:2"]);
     let which = "#!/bin/sh\nx=$(which ls)\necho one, which is\nif ! which ls; then :; fi\nwhich ls # dib-lint: which\n";
     assert_eq!(hook(which), ["which e/install.d/50-x:2", "which e/install.d/50-x:4"]);
-    let sudo = "#!/bin/sh\nsudo rm /x\nsudo rm $TARGET_ROOT/x\n# sudo x\nsudo x # dib-lint: safe_sudo\n";
+    let sudo = "#!/bin/sh\nsudo rm /x\nsudo rm \\\n    $TARGET_ROOT/x\nsudo rm $TARGET_ROOT/x\n# sudo x\nsudo x # dib-lint: safe_sudo\n";
     assert_eq!(one("root.d/50-x", sudo, 0o755), ["safe_sudo e/root.d/50-x:2"]);
     assert_eq!(hook(sudo), [""; 0]);
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::yaml;
 
 use super::Finding;
 use super::check::Check;
-use super::file::File;
+use super::file::{self, File};
 
 /// Folders whose hooks run on the host, or did once: sudo is looked at there.
 const SUDO_FOLDERS: [&str; 5] = ["root.d", "extra-data.d", "block-device.d", "finalise.d", "cleanup.d"];
@@ -43,7 +43,7 @@ pub fn sets_u(text: &str) -> bool {
 
 /// What an element must have as a whole.
 pub fn element(element: &Element, files: &[File]) -> Vec<Finding> {
-    let has_readme = element.dir.join("README.rst").exists();
+    let has_readme = element.dir.join("README.rst").is_file();
     let readme = (!has_readme && !element.name.starts_with('.')).then(|| {
         let file = element.dir.join("README.rst");
         Finding::of(Check::Readme, &file, "the element has no README.rst")
@@ -134,20 +134,21 @@ fn environment(file: &File, found: &mut Vec<Finding>) {
 fn lines(file: &File, found: &mut Vec<Finding>) {
     let on_host = file.path.parent().is_some_and(|dir| SUDO_FOLDERS.iter().any(|f| dir.to_string_lossy().contains(f)));
     let is_shell = file.folder() == Some("environment.d") || (file.is_script() && !file.is_python());
-    for (number, line) in file.lines().filter(|(_, l)| !l.trim_start().starts_with('#')) {
-        let mut add = |check, message: &str, hint: &str| {
-            found.push(Finding::at(check, &file.path, number, message).hint(hint));
-        };
-        if EXPORT.is_match(line) {
-            let message = "export hides the status of the command whose output it takes";
-            add(Check::ExportSubstitution, message, "assign in one line and export in the next");
-        }
+    let is_comment = |line: &str| line.trim_start().starts_with('#');
+    let mut add = |check, number, message: &str, hint: &str| {
+        found.push(Finding::at(check, &file.path, number, message).hint(hint));
+    };
+    for (number, _) in file.lines().filter(|(_, line)| !is_comment(line) && EXPORT.is_match(line)) {
+        let message = "export hides the status of the command whose output it takes";
+        add(Check::ExportSubstitution, number, message, "assign in one line and export in the next");
+    }
+    for (number, line) in file::joined(&file.text).into_iter().filter(|(_, line)| !is_comment(line)) {
         if on_host && line.contains("sudo ") && !SAFE_SUDO.iter().any(|word| line.contains(word)) {
             let message = "sudo on the host, and not about the image's tree";
-            add(Check::SafeSudo, message, "name the tree, or end the line with '# dib-lint: safe_sudo'");
+            add(Check::SafeSudo, number, message, "name the tree, or end the line with '# dib-lint: safe_sudo'");
         }
-        if is_shell && WHICH.is_match(line) && !line.contains("dib-lint: which") {
-            add(Check::Which, "'which' is no part of a minimal system", "use 'command -v' or 'type -p'");
+        if is_shell && WHICH.is_match(&line) && !line.contains("dib-lint: which") {
+            add(Check::Which, number, "'which' is no part of a minimal system", "use 'command -v' or 'type -p'");
         }
     }
 }
