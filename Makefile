@@ -13,10 +13,12 @@ HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 BINARY := target/$(HOST)/release/image-create
 RUNNER := CARGO_TARGET_$(shell echo $(HOST) | tr 'a-z-' 'A-Z_')_RUNNER
 # The binary's other names on a host.
-NAMES := disk-image-create
-SCRIPTS := .ci/run $(wildcard tests/setup/*.sh tests/rocky-standin/*.sh bench/*.sh)
+NAMES := disk-image-create ramdisk-image-create diskimage-builder element-info dib-run-parts dib-block-device dib-lint
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+DIST := target/dist
+SCRIPTS := .ci/run $(wildcard tests/setup/*.sh packaging/*.sh tests/rocky-standin/*.sh bench/*.sh)
 
-.PHONY: help build image test standin lint bench bench-rocky install setup-build setup-test setup-standin
+.PHONY: help build image test standin lint bench bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
 help:
 	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
 	@echo "make test     install what the tests need and run them all"
@@ -25,10 +27,14 @@ help:
 	@echo "make bench    build the same image with diskimage-builder and with this program, and compare"
 	@echo "make bench-rocky  measure the stand-in, a Rocky image from it, and its boot"
 	@echo "make install  into DESTDIR$(PREFIX)"
+	@echo "make dist     a Debian package and a tarball of the static program, in $(DIST)"
 
 setup-build:
 	tests/setup/check-cargo.sh
 	tests/setup/install-packages.sh tests/setup/build-packages.txt
+
+setup-dist: setup-build
+	packaging/install-cargo-deb.sh
 
 setup-standin:
 	tests/setup/install-packages.sh tests/rocky-standin/host-packages.txt
@@ -66,12 +72,25 @@ bench: setup-build build
 bench-rocky: setup-build setup-standin build
 	$(SUDO) bench/rocky-standin.sh $(BINARY)
 
-install: build
+install: build install-files
+
+# The program that was built, under all its names, with its man page and the completions of shells.
+install-files:
 	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/image-create
-	for name in $(NAMES); do ln -sf image-create $(DESTDIR)$(PREFIX)/bin/$$name || exit 1; done
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
 	    $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 	$(BINARY) man > $(DESTDIR)$(PREFIX)/share/man/man1/image-create.1
+	for name in $(NAMES); do \
+	    ln -sf image-create $(DESTDIR)$(PREFIX)/bin/$$name || exit 1; \
+	    ln -sf image-create.1 $(DESTDIR)$(PREFIX)/share/man/man1/$$name.1 || exit 1; \
+	done
 	$(BINARY) completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/image-create
 	$(BINARY) completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_image-create
 	$(BINARY) completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/image-create.fish
+
+# Both hold the same tree: what an installation with an empty PREFIX writes.
+dist: setup-dist build
+	rm -rf $(DIST)
+	$(MAKE) install-files DESTDIR=$(DIST)/tree PREFIX=
+	packaging/tarball.sh $(DIST)/tree $(DIST)/image-create-$(VERSION)-$(HOST).tar.gz
+	packaging/deb.sh $(DIST)/tree $(DIST)

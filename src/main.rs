@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use image_create::cli::old_names::{self, RAMDISK_IMAGE_CREATE};
 use image_create::cli::{self, Cli, Verb};
 use image_create::error::{self, EXIT_BUILD, EXIT_DEFINITION};
 use image_create::report::Reporter;
@@ -18,12 +18,15 @@ fn main() -> ExitCode {
         .and_then(Path::file_name)
         .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
     let rest = args.get(1..).unwrap_or_default();
-    if let Some(code) = cmd::build::dispatch(&name, rest).or_else(|| target::dispatch(&name, rest.to_vec())) {
+    let other = cmd::build::dispatch(&name, rest)
+        .or_else(|| target::dispatch(&name, rest.to_vec()))
+        .or_else(|| cmd::old_names::dispatch(&name, &args));
+    if let Some(code) = other {
         return code.into();
     }
-    let old_name = name == "disk-image-create";
-    match Cli::try_parse_from(cli::with_verb(&name, args)) {
-        Ok(cli) => run(cli).map_or_else(|e| failure(&e, old_name), ExitCode::from),
+    let old_name = old_names::is_build(&name);
+    match cli::parse(&name, args) {
+        Ok(cli) => run(cli, &name).map_or_else(|e| failure(&e, old_name), ExitCode::from),
         Err(message) => {
             message.print().ok();
             // Callers of the old name know 1 for every mistake in the arguments.
@@ -32,9 +35,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<u8> {
+fn run(cli: Cli, name: &str) -> anyhow::Result<u8> {
     match cli.verb {
-        Verb::Build(args) => cmd::build::run(&args),
+        Verb::Build(mut args) => {
+            args.ramdisk = name == RAMDISK_IMAGE_CREATE;
+            cmd::build::run(&args)
+        }
         Verb::Plan(args) => cmd::plan::run(&args),
         Verb::Element(args) => cmd::element::run(&args),
         Verb::Boot(args) => cmd::boot::run(&args, &Reporter::plain()),

@@ -72,6 +72,8 @@ pub struct BuildRequest {
     pub elements_path: Vec<PathBuf>,
     /// Put `base` in front.
     pub with_base: bool,
+    /// The element that makes a ramdisk of the tree, in front of all others; `None` when images are built.
+    pub ramdisk: Option<String>,
     /// `ARCH`, as given.
     pub arch: String,
     /// `IMAGE_NAME`: output path without extension, as given.
@@ -205,6 +207,7 @@ impl BuildRequest {
             elements,
             elements_path: elements_path(args, env),
             with_base: !(args.skip_base || env.get("SKIP_BASE") == Some("1")),
+            ramdisk: args.ramdisk.then(|| ramdisk_element(args, env)),
             arch: arch(args, env),
             image_name: image_name(args, env, &formats),
             packages: args.packages.iter().flat_map(|p| list(p)).collect(),
@@ -260,6 +263,11 @@ fn elements_path(args: &BuildArgs, env: &Surroundings) -> Vec<PathBuf> {
     let inherited = env.filled("ELEMENTS_PATH").map(|v| v.split(':').map(PathBuf::from).collect::<Vec<_>>());
     let absolute = |p: PathBuf| if p.as_os_str().is_empty() { p } else { env.cwd.join(p) };
     given.chain(inherited.unwrap_or_default().into_iter().map(absolute)).collect()
+}
+
+fn ramdisk_element(args: &BuildArgs, env: &Surroundings) -> String {
+    let given = args.ramdisk_element.as_deref().or_else(|| env.filled("RAMDISK_ELEMENT"));
+    given.unwrap_or("ramdisk").to_owned()
 }
 
 fn arch(args: &BuildArgs, env: &Surroundings) -> String {

@@ -35,7 +35,9 @@ fn volumes(sandbox: &Sandbox, raw: &Path) -> [PathBuf; 2] {
         let place = [("--offset", start << 20), ("--sizelimit", length << 20)];
         let mut command = Command::new("losetup");
         command.args(["--find", "--show", "--read-only"]);
-        place.iter().for_each(|(option, bytes)| drop(command.arg(option).arg(bytes.to_string())));
+        for (option, bytes) in place.iter() {
+            command.arg(option).arg(bytes.to_string());
+        }
         let out = command.arg(raw).output().unwrap();
         String::from_utf8(out.stdout).unwrap().trim().to_owned()
     });

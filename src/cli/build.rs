@@ -107,8 +107,11 @@ pub struct BuildArgs {
     pub keep_failed: bool,
 
     /// Element for ramdisk builds; kept for callers, used by ramdisk-image-create only
-    #[arg(long, value_name = "ELEMENT", default_value = "ramdisk", hide = true)]
-    pub ramdisk_element: String,
+    #[arg(long, value_name = "ELEMENT", hide = true)]
+    pub ramdisk_element: Option<String>,
+    /// Whether a ramdisk is built: the name `ramdisk-image-create` says so.
+    #[arg(skip)]
+    pub ramdisk: bool,
     /// Print the version
     #[arg(long, action = ArgAction::SetTrue, hide = true)]
     pub version: bool,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::old_names::LintFormat;
+
 /// Look at elements.
 #[derive(Debug, Args)]
 pub struct ElementArgs {
@@ -28,6 +30,8 @@ pub enum ElementVerb {
         /// The element
         name: String,
     },
+    /// Tell what is wrong in elements: dib-lint's checks, hooks that never run, variables that nothing sets, ...
+    Lint(LintArgs),
     /// Print the expanded names, one per line, in build order
     Deps {
         /// Elements, as a build would name them
@@ -37,4 +41,15 @@ pub enum ElementVerb {
         #[arg(short, long)]
         arch: Option<String>,
     },
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// Elements (default: all in --elements and ELEMENTS_PATH)
+    #[arg(value_name = "ELEMENT")]
+    pub names: Vec<String>,
+    /// How to print what is found
+    #[arg(long, value_enum, default_value_t = LintFormat::Text)]
+    pub format: LintFormat,
 }

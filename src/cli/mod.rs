@@ -4,10 +4,11 @@ pub mod boot;
 pub mod build;
 pub mod doctor;
 pub mod element;
+pub mod old_names;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Builds OS images from elements: folders of hook scripts and data.
 ///
@@ -51,7 +52,7 @@ pub enum Verb {
 const VERBS: &[&str] = &["build", "plan", "element", "boot", "doctor", "completions", "man", "help"];
 
 /// The arguments with the verb in place: `build` is put in where none was given, and everything
-/// is a build under the old name `disk-image-create`.
+/// is a build under the old names `disk-image-create` and `ramdisk-image-create`.
 pub fn with_verb(name: &str, mut args: Vec<OsString>) -> Vec<OsString> {
     let first = args.get(1).map(|a| a.to_string_lossy().into_owned());
     let given = match first.as_deref() {
@@ -65,10 +66,22 @@ pub fn with_verb(name: &str, mut args: Vec<OsString>) -> Vec<OsString> {
     args
 }
 
+/// Reads the arguments that belong to the name `name`.
+///
+/// # Errors
+/// What there is to print instead: usage, help, version.
+pub fn parse(name: &str, args: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    if old_names::is_build(name) {
+        let usage = format!("{name} [OPTION]... ELEMENT...");
+        command = command.mut_subcommand("build", |build| build.override_usage(usage));
+    }
+    Cli::from_arg_matches(&command.try_get_matches_from(with_verb(name, args))?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     fn words(name: &str, args: &[&str]) -> Vec<String> {
         let args = std::iter::once(name).chain(args.iter().copied()).map(OsString::from).collect();

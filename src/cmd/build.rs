@@ -31,6 +31,9 @@ pub fn run(args: &BuildArgs) -> Result<u8> {
     let plan = Plan::new(request)?;
     check_host(&plan)?;
     let run = &plan.request.run;
+    if let Some(log) = &run.logfile {
+        Reporter::error(&format!("Output logs going to: {}\n", log.display()));
+    }
     let mut work = WorkDir::create(&run.tmp_dir)?;
     let paths = Paths::below(work.path());
     let text = serde_json::to_vec(&plan.request).context("writing the request down")?;
@@ -49,6 +52,10 @@ pub fn run(args: &BuildArgs) -> Result<u8> {
         for output in &plan.outputs {
             Reporter::result(&output.path.display().to_string());
         }
+    }
+    if status == 0 {
+        let written = plan.ramdisk_files().into_iter().filter(|file| plan.request.absolute(file).exists());
+        written.for_each(|file| Reporter::result(&file.display().to_string()));
     }
     Ok(status)
 }

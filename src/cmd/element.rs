@@ -15,12 +15,15 @@ use crate::request::{BuildRequest, Surroundings};
 /// # Errors
 /// Unknown elements and unreadable directories.
 pub fn run(args: &ElementArgs) -> Result<u8> {
+    if let ElementVerb::Lint(lint) = &args.what {
+        return super::lint::run(lint, &args.elements, args.json);
+    }
     let reporter = Reporter::plain();
     let surroundings = Surroundings::read().context("reading the working directory")?;
     let (names, arch) = match &args.what {
         ElementVerb::Deps { names, arch } => (names.clone(), arch.clone()),
         // Where elements are does not depend on which are asked for; a request has to name one, though.
-        ElementVerb::List | ElementVerb::Show { .. } => (vec![resolve::BASE.to_owned()], None),
+        ElementVerb::List | ElementVerb::Show { .. } | ElementVerb::Lint(_) => (vec![resolve::BASE.to_owned()], None),
     };
     let build = BuildArgs { elements: names.clone(), arch, element_dirs: args.elements.clone(), ..Default::default() };
     let request = BuildRequest::new(&build, surroundings)?;
@@ -35,7 +38,7 @@ pub fn run(args: &ElementArgs) -> Result<u8> {
             warnings.iter().for_each(|w| reporter.warn(w.sentence()));
             if args.json { json(&shown)? } else { describe::show_text(&shown) }
         }
-        ElementVerb::Deps { .. } => {
+        ElementVerb::Deps { .. } | ElementVerb::Lint(_) => {
             let request =
                 Request { implicit: vec![], needs_operating_system: false, ..Request::build(&names, &request.arch) };
             let resolution = resolve::resolve(&catalog, &request)?;

@@ -2,7 +2,12 @@
 
 pub mod boot;
 pub mod build;
+pub mod dib_lint;
+pub mod diskimage_builder;
 pub mod doctor;
 pub mod element;
+pub mod element_info;
+pub mod lint;
+pub mod old_names;
 pub mod plan;
 pub mod shell;

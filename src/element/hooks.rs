@@ -290,7 +290,7 @@ fn mode_in_tree(tree: &HookTree, path: &Path, entry: &TreeEntry, side: Side) -> 
 
 /// Data lives beside scripts, so a file that does not run is worth a word only when somebody meant it
 /// to: its name starts as hooks' names do, or its text starts as scripts do.
-fn looks_like_script(hook: &Hook) -> bool {
+pub(crate) fn looks_like_script(hook: &Hook) -> bool {
     if hook.name.starts_with("package-installs-") {
         return false;
     }
@@ -305,7 +305,7 @@ fn starts_with_interpreter(path: &Path) -> bool {
     read.is_ok() && &start == b"#!"
 }
 
-fn skipped(hook: &Hook, dir: &str, skip: Skip) -> Warning {
+pub(crate) fn skipped(hook: &Hook, dir: &str, skip: Skip) -> Warning {
     let (reason, hint) = match (dir, skip) {
         (ENVIRONMENT_DIR, _) => {
             ("its name has a character other than letters, digits, '_', '-' and '.'".into(), "rename it".into())

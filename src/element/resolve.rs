@@ -241,8 +241,13 @@ impl<'a> Expansion<'a> {
         let mut fault = Fault::new(format!("Element '{}' not found", wanted.name));
         fault.place = wanted.place.clone();
         fault.hint = self.catalog.hint_for(&wanted.name);
-        if fault.hint.is_none() && self.request.implicit.contains(&wanted.name) {
-            fault.hint = Some(format!("every build gets '{}' unless -n is given", wanted.name));
+        if wanted.place.is_none() && self.request.implicit.contains(&wanted.name) {
+            fault.hint = Some(match wanted.name.as_str() {
+                BASE => format!("every build gets '{BASE}' unless -n is given"),
+                _ => "ramdisk-image-create puts it in front of the others: ELEMENTS_PATH has to lead to it, or \
+                      --ramdisk-element has to name another one"
+                    .to_owned(),
+            });
         }
         fault
     }

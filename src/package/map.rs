@@ -154,6 +154,18 @@ impl ElementMap {
         }
     }
 
+    /// Whether there is a row for `name` in any section that a distribution's builds look at.
+    pub fn has_row(&self, name: &str, family: Option<&str>, distro: &str) -> bool {
+        let in_releases = self.release.get(distro).is_some_and(|r| r.values().any(|table| table.contains_key(name)));
+        in_releases || self.find(name, family, Target { distro, release: "" }).is_some()
+    }
+
+    /// Whether there is a section for a family or one of its distributions.
+    pub fn knows(&self, family: &str, distros: &[&str]) -> bool {
+        let of = |distro: &&str| self.distro.contains_key(*distro) || self.release.contains_key(*distro);
+        self.family.contains_key(family) || distros.iter().any(of)
+    }
+
     fn find(&self, name: &str, family: Option<&str>, target: Target) -> Option<(&str, &Place, Row)> {
         let Target { distro, release } = target;
         let alias = RELEASE_ALIASES.iter().find(|(known, _)| *known == release).map(|(_, key)| *key);

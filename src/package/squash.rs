@@ -66,7 +66,8 @@ impl Squashed {
             Entry { package: wish.package.clone(), element: element.to_owned(), place: wish.place.clone(), conditions };
         let certain = |entries: &[Entry]| entries.iter().any(|e| e.package == entry.package && e.conditions.is_empty());
         // Somebody wants it to stay: nobody may remove it.
-        let wanted = certain(install) && !uninstall.iter().any(|e| e.package == entry.package);
+        let wanted =
+            wish.action != Action::Install && certain(install) && !uninstall.iter().any(|e| e.package == entry.package);
         match wish.action {
             Action::Install if entry.conditions.is_empty() => uninstall.retain(|e| e.package != entry.package),
             Action::Install => {

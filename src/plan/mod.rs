@@ -98,7 +98,9 @@ impl Plan {
         let Some(packages) = packages.map_err(&mut collect).ok() else { return Err(Faults(faults)) };
         Faults::or(faults, ())?;
 
-        let final_image = !resolution.names().any(|name| name.contains(NO_FINAL_IMAGE));
+        // A ramdisk is written by a hook of its element (contract 8.1).
+        let outputs = if request.ramdisk.is_some() { vec![] } else { outputs };
+        let final_image = request.ramdisk.is_none() && !resolution.names().any(|name| name.contains(NO_FINAL_IMAGE));
         let mut plan = Self {
             elements_path: request.elements_path.iter().cloned().chain([builtin.elements]).collect(),
             package_maps: builtin.package_maps,
@@ -120,6 +122,13 @@ impl Plan {
         plan.needs = plan.host_needs()?;
         plan.check_size()?;
         Ok(plan)
+    }
+
+    /// The files that the element of a ramdisk writes; none when images are built.
+    pub fn ramdisk_files(&self) -> Vec<PathBuf> {
+        let name = &self.request.image_name;
+        let files = self.request.ramdisk.iter().flat_map(|_| ["initramfs", "kernel"]);
+        files.map(|ending| PathBuf::from(format!("{name}.{ending}"))).collect()
     }
 
     /// Whether a block device is attached for the last phases.
@@ -189,9 +198,10 @@ impl Plan {
 }
 
 fn element_request(request: &BuildRequest) -> resolve::Request {
+    let base = request.with_base.then(|| resolve::BASE.to_owned());
     resolve::Request {
         requested: request.elements.clone(),
-        implicit: if request.with_base { vec![resolve::BASE.to_owned()] } else { vec![] },
+        implicit: request.ramdisk.iter().cloned().chain(base).collect(),
         arch: request.arch.clone(),
         needs_operating_system: true,
     }

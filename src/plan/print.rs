@@ -157,6 +157,10 @@ impl Plan {
         for output in &self.outputs {
             line(text, format!("  {} ({})", output.path.display(), output.format.name()));
         }
+        for file in self.ramdisk_files() {
+            let element = self.request.ramdisk.as_deref().unwrap_or_default();
+            line(text, format!("  {} (written by element {element})", file.display()));
+        }
         text.push_str("\nThe host must have\n");
         self.needs.iter().for_each(|need| line(text, format!("  {:<32} for {}", need.what.to_string(), need.why)));
         let place = if self.in_memory { "in memory" } else { "on disk" };
@@ -195,6 +199,7 @@ impl Plan {
             "outputs": self.outputs,
             "output_options": self.output_options,
             "final_image": self.final_image,
+            "ramdisk_files": self.ramdisk_files(),
             "host_needs": needs,
             "in_memory": self.in_memory,
             "warnings": warnings,

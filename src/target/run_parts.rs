@@ -22,6 +22,8 @@ use super::{out, say, var};
 /// Tells the second start from the first; not for callers.
 const SOURCED: &str = "--environment-is-sourced";
 
+const USAGE: &str = "Usage: dib-run-parts [--list] DIR";
+
 /// Sources the files given as arguments up to `--`, then becomes the program after it. A function
 /// each, so that `return` ends one file only.
 const SOURCE: &str = r#"
@@ -44,6 +46,8 @@ exec -a dib-run-parts "$@"
 pub fn run(args: Vec<String>) -> Result<u8> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let (mode, dir) = match args[..] {
+        ["-h" | "--help"] => return out(USAGE).map(|()| 0),
+        ["--version"] => return out(concat!("dib-run-parts ", env!("CARGO_PKG_VERSION"))).map(|()| 0),
         ["--list", dir, ..] => ("--list", dir),
         [SOURCED, dir, ..] => (SOURCED, dir),
         [dir, ..] => ("", dir),
@@ -60,7 +64,7 @@ pub fn run(args: Vec<String>) -> Result<u8> {
 }
 
 fn usage(problem: &str) -> Result<u8> {
-    say(&format!("dib-run-parts {problem}\nUsage: dib-run-parts [--list] DIR"))?;
+    say(&format!("dib-run-parts {problem}\n{USAGE}"))?;
     Ok(1)
 }
 

@@ -1,6 +1,8 @@
 #!/bin/bash
 # Configures one network interface for DHCP, unless something else has configured it already.
 # usage: dhcp-all-interfaces.sh INTERFACE
+#
+# dib-lint: disable=dibdebugtrace
 set -eu
 set -o pipefail
 
