@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -303,4 +304,28 @@ fn c21_growvols_passes_upstreams_own_tests() {
         .unwrap();
     let said = String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success() && said.contains("Ran 27 tests"), "{said}");
+}
+
+#[test]
+fn the_table_says_of_every_element_of_upstream_what_becomes_of_it() {
+    if skip_without(&["unzip"]) {
+        return;
+    }
+    let Some(wheel) = pypi::wheel("diskimage-builder==3.43.0") else { return };
+    let files = output(Command::new("unzip").arg("-Z1").arg(wheel).arg("diskimage_builder/elements/*/*"));
+    let upstream: BTreeSet<&str> =
+        files.lines().filter_map(|f| f.split('/').nth(2)).filter(|n| !n.contains("__")).collect();
+    let text = read(support::repository().join("docs/upstream-elements.md"));
+    let mut told = BTreeSet::new();
+    for row in text.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        for name in cells[0].split(", ").map(|n| n.split(' ').next().unwrap()).filter(|n| *n != "Element") {
+            told.insert(name);
+            let here = cells[1].starts_with("here") || cells[1].ends_with("here");
+            let dir = support::repository().join("elements").join(name);
+            assert!(here || !dir.is_dir(), "{name} is here, and the table says: {}", cells[1]);
+        }
+    }
+    let missing: Vec<_> = upstream.difference(&told).collect();
+    assert!(upstream.len() > 100 && missing.is_empty(), "{missing:?}");
 }

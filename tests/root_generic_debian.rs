@@ -126,11 +126,19 @@ fn elements_for_servers_have_their_effect_in_debian() {
     let mut sandbox = Sandbox::new();
     sandbox.env("DIB_RELEASE", "bookworm").env("DIB_GROWVOLS_TRIGGER", "systemd");
     sandbox.env("DIB_GROWVOLS_ARGS", "img-rootfs=20% fs_home=20GiB").env("DIB_GROWVOLS_GROUP", "vg");
+    for (name, text) in
+        [("DIB_FAIL2BAN_CONF", "[sshd]\nenabled = true\n"), ("DIB_DEB_UPDATES_CONF", "// the caller's\n")]
+    {
+        let file = sandbox.path(name);
+        fs::write(&file, text).unwrap();
+        sandbox.env(name, &file.to_string_lossy());
+    }
     sandbox.element("looks").hook("install.d/90-login", LOGIN).hook(
         "install.d/91-python",
         "$DIB_PYTHON_PIP --version > /etc/seen-pip; $DIB_PYTHON_VIRTUALENV /opt/venv; growvols --help > /etc/seen-growvols",
     );
-    let elements = ["debian", "dynamic-login", "growvols", "ibft-interfaces", "pip-and-virtualenv", "grub2", "looks"];
+    let servers = ["debian", "autoupdates", "dynamic-login", "fail2ban", "growvols", "grub2", "ibft-interfaces"];
+    let elements = [&servers[..], &["pip-and-virtualenv", "looks"]].concat();
     sandbox.run_long([&["-t", "tar", "-o", "x"][..], &elements].concat()).succeeded();
     let tree = unpacked(&sandbox, "x");
     for package in
@@ -146,6 +154,10 @@ fn elements_for_servers_have_their_effect_in_debian() {
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
         assert!(!said.contains(unit), "{said}");
     }
+    is_enabled(&tree, "fail2ban.service");
+    assert!(read(tree.join("etc/fail2ban/jail.local")).starts_with("[sshd]"));
+    assert_eq!(read(tree.join("etc/apt/apt.conf.d/50unattended-upgrades")), "// the caller's\n");
+    assert!(read(tree.join("etc/apt/apt.conf.d/20auto-upgrades")).contains("Unattended-Upgrade \"1\""));
     let settings = read(tree.join("etc/default/growvols"));
     assert!(settings.contains("GROWVOLS_OPTIONS=\"--group vg \"\nGROWVOLS_ARGS=\"img-rootfs=20% fs_home=20GiB\"\n"));
     assert_eq!(read(tree.join("etc/modules-load.d/ibft.conf")), "iscsi_ibft\n");
