@@ -178,6 +178,29 @@ fn the_newest_kernel_is_chosen_copied_out_and_kept() {
 }
 
 #[test]
+fn iscsi_boot_writes_what_the_initramfs_reads() {
+    if skip_without_root() {
+        return;
+    }
+    let sandbox = made_up();
+    sandbox.element("stub").hook(
+        "root.d/60-stub",
+        "printf '#!/bin/bash\\necho \"$*\" > /etc/updated\\n' > $TARGET_ROOT/usr/bin/update-initramfs; chmod 755 $TARGET_ROOT/usr/bin/*",
+    );
+    let debian = tree(&sandbox, &["iscsi-boot", "stub"]);
+    assert_eq!(read(debian.join("etc/iscsi/iscsi.initramfs")), "ISCSI_AUTO=true\n");
+    assert_eq!(read(debian.join("etc/updated")), "-u -k all\n");
+    sandbox.element("rocky").exports("DISTRO_NAME", "rocky");
+    fs::rename(
+        sandbox.path("elements/rocky/environment.d/10-DISTRO_NAME.bash"),
+        sandbox.path("elements/rocky/environment.d/11-rocky.bash"),
+    )
+    .unwrap();
+    let args = ["-n", "-t", "tar", "fake-os", "no-packages", "iscsi-boot", "rocky"];
+    sandbox.run(args).failed(1).says("rocky needs the element dracut-regenerate, too");
+}
+
+#[test]
 fn cloud_init_is_told_what_to_grow_or_to_leave_alone() {
     if skip_without_root() {
         return;
