@@ -67,7 +67,7 @@ fn root_filesystems_of_all_kinds_come_out_as_they_went_in() {
     if skip_without_root() || skip_without(&["qemu-img", "mkfs.xfs", "mkfs.btrfs"]) {
         return;
     }
-    for (layout, filesystem) in [("mbr", "ext4"), ("gpt", "xfs"), ("gpt", "btrfs"), ("none", "ext4")] {
+    for (layout, filesystem) in [("gpt", "ext4"), ("mbr", "xfs"), ("mbr", "btrfs"), ("none", "ext4")] {
         let mut sandbox = made_up();
         sandbox.env("FS_TYPE", filesystem);
         if layout == "none" {
@@ -194,8 +194,8 @@ fn replace_partition_moves_a_system_to_another_layout() {
         return;
     }
     let mut sandbox = made_up();
-    sandbox.run(["-n", "-t", "qcow2", "-o", "old", "--image-size", "0.5", "fake-os", "block-device-mbr"]).succeeded();
-    let args = ["-n", "-t", "tar,raw", "-o", "new", "--image-size", "0.7", "replace-partition", "block-device-gpt"];
+    sandbox.run(["-n", "-t", "qcow2", "-o", "old", "--image-size", "0.5", "fake-os", "block-device-gpt"]).succeeded();
+    let args = ["-n", "-t", "tar,raw", "-o", "new", "--image-size", "0.7", "replace-partition", "block-device-mbr"];
     sandbox.run(args).failed(1).says("replace-partition: DIB_LOCAL_IMAGE must be set");
     let old = sandbox.path("out/old.qcow2");
     sandbox.env("DIB_LOCAL_IMAGE", &old.to_string_lossy()).env("FS_TYPE", "xfs").env("DISTRO_NAME", "debian");
@@ -211,7 +211,7 @@ fn replace_partition_moves_a_system_to_another_layout() {
     assert!(unpack.unwrap().success());
     assert_is_the_tree(&out);
     let table = Command::new("sfdisk").arg("-d").arg(sandbox.path("out/new.raw")).output().unwrap();
-    assert!(String::from_utf8_lossy(&table.stdout).contains("label: gpt"));
+    assert!(String::from_utf8_lossy(&table.stdout).contains("label: dos"));
     assert!(fs::read_to_string(out.join("etc/fstab")).unwrap().contains(" xfs "));
     sandbox.assert_clean();
 }
