@@ -49,7 +49,7 @@ fn give_glean(sandbox: &mut Sandbox) -> bool {
 
 #[test]
 fn ubuntu_is_made_from_packages_and_from_a_cloud_image() {
-    let tools = ["mmdebstrap", "gpg", "dpkg-deb", "unsquashfs", "mksquashfs", "python3"];
+    let tools = ["mmdebstrap", "gpg", "gpgconf", "dpkg-deb", "unsquashfs", "mksquashfs", "python3"];
     if skip_without_root() || skip_without(&tools) {
         return;
     }

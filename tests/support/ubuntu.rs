@@ -24,6 +24,8 @@ impl Ubuntu {
         let kernel = empty_package(dir, "linux-image-generic");
         write_suite(dir, "noble", &format!("{packages}\n{kernel}"));
         write_suite(dir, "noble-updates", "");
+        // gpg has started it, and it would stay.
+        output(Command::new("gpgconf").arg("--homedir").arg(dir.join("gnupg")).args(["--kill", "gpg-agent"]));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let root = dir.to_owned();
