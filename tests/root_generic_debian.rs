@@ -61,7 +61,7 @@ fn ubuntu_is_made_from_packages_and_from_a_cloud_image() {
     sandbox.env("DIB_DISTRIBUTION_MIRROR", &archive.url()).env("DIB_UBUNTU_MIRROR_DISTS", "updates");
     sandbox.env("DIB_DEBIAN_KEYRING", &archive.keyring().to_string_lossy());
     sandbox.env("DIB_ADD_APT_KEYS", &archive.keyring().parent().unwrap().to_string_lossy());
-    sandbox.run_long(["-t", "tar,squashfs", "-o", "minimal", "ubuntu-minimal"]).succeeded();
+    sandbox.run_long(["-t", "tar", "-o", "minimal", "ubuntu-minimal"]).succeeded();
     let tree = unpacked(&sandbox, "minimal");
     let sources = ["noble", "noble-updates"].map(|suite| format!("deb {} {suite} main universe\n", archive.url()));
     assert_eq!(read(tree.join("etc/apt/sources.list")), sources.concat());
@@ -81,7 +81,10 @@ fn ubuntu_is_made_from_packages_and_from_a_cloud_image() {
     let images = sandbox.path("images");
     fs::create_dir(&images).unwrap();
     let image = images.join("noble-server-cloudimg-amd64.squashfs");
-    fs::rename(sandbox.path("out/minimal.squashfs"), &image).unwrap();
+    // Not packed: that takes minutes of a build machine that has other work.
+    let pack =
+        Command::new("mksquashfs").arg(&tree).arg(&image).args(["-noI", "-noD", "-noF", "-noX", "-quiet"]).status();
+    assert!(pack.unwrap().success());
     fs::write(images.join("SHA256SUMS"), "0000  *noble-server-cloudimg-amd64.squashfs\n").unwrap();
     sandbox.env("DIB_CLOUD_IMAGES", &format!("file://{}", images.display()));
     let other = archive.url().replace("127.0.0.1", "localhost");
