@@ -82,8 +82,11 @@ fn ubuntu_is_made_from_packages_and_from_a_cloud_image() {
     fs::create_dir(&images).unwrap();
     let image = images.join("noble-server-cloudimg-amd64.squashfs");
     // Not packed: that takes minutes of a build machine that has other work.
-    let pack =
-        Command::new("mksquashfs").arg(&tree).arg(&image).args(["-noI", "-noD", "-noF", "-noX", "-quiet"]).status();
+    let pack = Command::new("mksquashfs")
+        .arg(&tree)
+        .arg(&image)
+        .args(["-noI", "-noD", "-noF", "-noX", "-quiet", "-no-progress"])
+        .status();
     assert!(pack.unwrap().success());
     fs::write(images.join("SHA256SUMS"), "0000  *noble-server-cloudimg-amd64.squashfs\n").unwrap();
     sandbox.env("DIB_CLOUD_IMAGES", &format!("file://{}", images.display()));
