@@ -55,6 +55,11 @@ fn vm_fedora_minimal() {
 }
 
 #[test]
+fn vm_ubuntu_minimal() {
+    golden("vm-ubuntu-minimal", &["vm", "ubuntu-minimal"], &[]);
+}
+
+#[test]
 fn uefi_and_bios_in_one_image_with_services() {
     let elements =
         ["vm", "block-device-efi", "debian-minimal", "openssh-server", "growroot", "devuser", "cloud-init-nocloud"];

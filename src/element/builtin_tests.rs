@@ -1,6 +1,6 @@
 //! The built-in elements against the rules of this folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::catalog::ElementCatalog;
@@ -27,6 +27,19 @@ fn build(names: &[&str], arch: &str) -> (Resolution, HookTree, Vec<Warning>) {
 /// Elements that a build can have one of.
 fn alternatives(name: &str) -> Vec<String> {
     catalog().providers(name).into_iter().map(str::to_owned).collect()
+}
+
+/// An element and all that it brings along.
+fn with_dependencies(name: &str) -> BTreeSet<String> {
+    let catalog = catalog();
+    let (mut found, mut queue) = (BTreeSet::new(), vec![name.to_owned()]);
+    while let Some(name) = queue.pop() {
+        if let Some(element) = catalog.get(&name) {
+            queue.extend(element.deps().unwrap().into_iter().map(|dep| dep.name).filter(|dep| !found.contains(dep)));
+        }
+        found.insert(name);
+    }
+    found
 }
 
 #[test]
@@ -56,8 +69,9 @@ fn r14_all_elements_that_can_be_used_together_have_hooks_of_different_names_and_
     for os in alternatives(OPERATING_SYSTEM) {
         for layout in alternatives("block-device") {
             let others = |name: &&str| {
-                !alternatives(OPERATING_SYSTEM).iter().any(|n| n == name && *n != os)
-                    && !alternatives("block-device").iter().any(|n| n == name && *n != layout)
+                let all = with_dependencies(name);
+                !alternatives(OPERATING_SYSTEM).iter().any(|n| all.contains(n) && *n != os)
+                    && !alternatives("block-device").iter().any(|n| all.contains(n) && *n != layout)
             };
             let names: Vec<&str> = all.iter().map(String::as_str).filter(others).collect();
             let (_, _, warnings) = build(&names, "amd64");
@@ -85,6 +99,8 @@ fn the_plan_can_tell_what_the_environment_files_set() {
         ("debian-minimal", "debian"),
         ("fedora-minimal", "fedora"),
         ("rocky-minimal", "rocky"),
+        ("ubuntu", "ubuntu"),
+        ("ubuntu-minimal", "ubuntu"),
     ] {
         let (_, tree, _) = build(&["vm", os], "amd64");
         let files: Vec<_> = tree.environment.iter().map(|h| &h.path).collect();
@@ -124,13 +140,17 @@ fn each_release_of_the_dnf_family_has_its_key_and_database() {
 fn bash_agrees_with_what_the_plan_tells_about_the_environment() {
     for os in alternatives(OPERATING_SYSTEM) {
         bash_agrees(&["vm", &os, "cloud-init", "devuser", "dhcp-all-interfaces", "epel"]);
+        bash_agrees(&["vm", &os, "growvols", "pip-and-virtualenv", "pip-cache", "simple-init"]);
     }
 }
 
 #[track_caller]
 fn bash_agrees(elements: &[&str]) {
     let (_, tree, _) = build(elements, "amd64");
-    let initial = BTreeMap::from([("ARCH", "amd64"), ("FS_TYPE", "ext4"), ("HOME", "/root"), ("IMAGE_NAME", "image")]);
+    // The last two are for systems that their callers describe (containerfile, replace-partition).
+    let mut initial =
+        BTreeMap::from([("ARCH", "amd64"), ("FS_TYPE", "ext4"), ("HOME", "/root"), ("IMAGE_NAME", "image")]);
+    initial.extend([("DISTRO_NAME", "debian"), ("DIB_INIT_SYSTEM", "systemd")]);
     let mut bash = std::process::Command::new("bash");
     bash.args(["-c", "set -ue -o pipefail; for f in \"$@\"; do . \"$f\"; done >&2; env -0", "bash"]);
     bash.args(tree.environment.iter().map(|h| &h.path)).env_clear().envs(&initial).env("PATH", "/usr/bin:/bin");

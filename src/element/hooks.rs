@@ -355,7 +355,7 @@ fn overwritten(path: &Path, old: &TreeEntry, new: &TreeEntry) -> Warning {
 /// Files at the top of an element that are read from its own directory, or by people: losing one in
 /// the merged tree loses nothing.
 fn read_per_element(path: &Path) -> bool {
-    const NAMES: &[&str] = &["element-deps", "element-provides", "pkg-map", "svc-map", "initramfs.json"];
+    const NAMES: &[&str] = &["element-deps", "element-provides", "host-tools", "pkg-map", "svc-map", "initramfs.json"];
     const STARTS: &[&str] = &["README", "LICENSE", "package-installs.", "block-device-", "."];
     let Some(name) = path.to_str().filter(|p| !p.contains('/')) else { return false };
     NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start)) || name.ends_with(".md")

@@ -16,6 +16,7 @@ use crate::error;
 pub mod cache_url;
 mod clock;
 mod dnf_call;
+pub mod extract_image;
 pub mod grub_mkrelpath;
 pub mod grub_probe;
 pub mod init_system;
@@ -40,6 +41,7 @@ const ON_PATH: &[(&str, Tool)] = &[
     ("cache-url", cache_url::run),
     ("dib-init-system", init_system::run),
     ("dib-run-parts", run_parts::run),
+    ("extract-image", extract_image::run),
     ("install-packages", install_packages::run),
     ("package-installs", package_lists::run_installs),
     ("package-installs-squash", package_squash::run),

@@ -24,9 +24,11 @@ pub mod images;
 pub mod leaks;
 pub mod mirror;
 pub mod process;
+pub mod pypi;
 pub mod rpm;
 pub mod rpms;
 pub mod standin;
+pub mod ubuntu;
 
 use std::ffi::OsStr;
 use std::io::Write;
