@@ -35,7 +35,7 @@ fn volumes(sandbox: &Sandbox, raw: &Path) -> [PathBuf; 2] {
         let place = [("--offset", start << 20), ("--sizelimit", length << 20)];
         let mut command = Command::new("losetup");
         command.args(["--find", "--show", "--read-only"]);
-        for (option, bytes) in place.iter() {
+        for (option, bytes) in place {
             command.arg(option).arg(bytes.to_string());
         }
         let out = command.arg(raw).output().unwrap();
