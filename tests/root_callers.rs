@@ -129,7 +129,7 @@ fn c6_the_front_end_builds_what_its_file_describes() {
   types: [tar]
   checksum: true
   skip-base: true
-  environment: {DIB_RELEASE: trixie}
+  environment: {DIB_IMAGE_NAME: of-the-file}
   elements: [fake-os]
 - imagename: two
   types: [tar]
@@ -144,7 +144,7 @@ fn c6_the_front_end_builds_what_its_file_describes() {
 ";
     fs::write(sandbox.path("out/images.yaml"), text).unwrap();
     let outcome = as_name(&sandbox, "diskimage-builder", &["images.yaml"]).failed(1);
-    let outcome = outcome.says("release trixie").says("this build ended with status 42: disk-image-create -o two");
+    let outcome = outcome.says("name of-the-file").says("this build ended with status 42: disk-image-create -o two");
     assert_eq!(outcome.stdout, "one.tar\nthree.tar\n");
     assert!(sandbox.path("out/one.tar.sha256").exists());
     for file in ["one.tar", "three.tar"] {

@@ -205,11 +205,9 @@ impl Merge {
         if Phase::from_dir(&name).is_some() || name == ENVIRONMENT_DIR {
             return;
         }
+        let Some(phase) = Phase::ALL.iter().find(|p| near(p)) else { return };
         // Data may be called anything; scripts in it show that somebody wants them to run.
-        if !self.list(source).iter().any(|(_, path)| starts_with_interpreter(path)) {
-            return;
-        }
-        if let Some(phase) = Phase::ALL.iter().find(|p| near(p)) {
+        if self.list(source).iter().any(|(_, path)| starts_with_interpreter(path)) {
             let warning = Warning::at(Place::file(source), format!("no phase is called '{name}': nothing in it runs"));
             self.warnings.push(warning.hint(format!("did you mean '{}'?", phase.dir())));
         }

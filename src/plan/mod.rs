@@ -262,10 +262,13 @@ fn choose_layout(
 fn layout_files(resolution: &Resolution) -> Vec<(String, PathBuf)> {
     let mut files = Vec::new();
     for element in &resolution.elements {
-        let dir = glob::Pattern::escape(&element.dir.to_string_lossy());
         // The catalog has listed this directory; what vanished meanwhile is no layout.
-        let found = glob::glob(&format!("{dir}/block-device-*.yaml")).into_iter().flatten().flatten();
-        files.extend(found.map(|path| (element.name.clone(), path)));
+        let entries = std::fs::read_dir(&element.dir).into_iter().flatten().flatten();
+        let is_layout = |name: &str| name.starts_with("block-device-") && name.ends_with(".yaml");
+        let found = entries.filter(|e| e.file_name().to_str().is_some_and(is_layout));
+        let mut found: Vec<_> = found.map(|e| (element.name.clone(), e.path())).collect();
+        found.sort();
+        files.append(&mut found);
     }
     files
 }
