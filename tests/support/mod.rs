@@ -27,6 +27,7 @@ pub mod process;
 pub mod rpm;
 pub mod rpms;
 pub mod standin;
+pub mod trees;
 
 use std::ffi::OsStr;
 use std::io::Write;
