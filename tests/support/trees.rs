@@ -62,3 +62,23 @@ pub fn sandbox(trees: &[Tree]) -> Sandbox {
     sandbox.env("ELEMENTS_PATH", &elements_path(trees));
     sandbox
 }
+
+/// The archives of a release that this host's apt uses, as diskimage-builder's Debian elements want them told;
+/// `None` when apt knows none.
+pub fn debian_mirrors(release: &'static str) -> Option<Vec<(&'static str, &'static str)>> {
+    let output = std::process::Command::new("apt-get")
+        .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(REPO_URI)"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let of = |suite: &str| {
+        let prefix = format!("Packages {suite} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(prefix.as_str()));
+        line.map(|uri| &*uri.to_owned().leak())
+    };
+    Some(vec![
+        ("DIB_RELEASE", release),
+        ("DIB_DISTRIBUTION_MIRROR", of(release)?),
+        ("DIB_DEBIAN_SECURITY_MIRROR", of(&format!("{release}-security"))?),
+    ])
+}
