@@ -43,6 +43,10 @@ fn c11_apt_sources_test_sources() {
     let outcome = build(&mut sandbox, "apt-sources", "test-sources", &first);
     assert_ne!(outcome.code, 0, "{}", outcome.stderr);
     assert!(sandbox.path("out").join(SENTINEL).exists(), "{}", outcome.stderr);
+    // The test makes a temporary file for each phase, and leaves them.
+    for file in glob::glob(&sandbox.path("tmp/tmp.*").display().to_string()).unwrap().flatten() {
+        std::fs::remove_file(file).unwrap();
+    }
     sandbox.assert_clean();
 }
 
