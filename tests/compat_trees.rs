@@ -2,7 +2,11 @@
 
 mod support;
 
+use std::path::Path;
+use std::process::Command;
+
 use support::trees::{self, IRONIC, OCTAVIA, SAHARA, TRIPLEO, Tree, UPSTREAM, skip_without_trees};
+use support::{skip_without, skip_without_root};
 
 /// Operating systems of diskimage-builder's tree that the elements are planned with.
 const SYSTEMS: [&str; 4] = ["debian-minimal", "ubuntu-minimal", "centos-minimal", "fedora-minimal"];
@@ -108,4 +112,47 @@ fn a_tree_that_comes_first_overrides_all_built_in_elements_of_its_names() {
         let path = element["dir"].as_str().unwrap();
         assert!(path.starts_with(UPSTREAM.path().to_str().unwrap()), "{element}");
     }
+}
+
+/// The text of a file in an archive.
+fn file_in(tar: &Path, name: &str) -> String {
+    let output = Command::new("tar").arg("-xOf").arg(tar).arg(format!("./{name}")).output().unwrap();
+    assert!(output.status.success(), "{name}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn elements_of_tripleo_and_sahara_do_in_a_debian_what_they_say() {
+    if skip_without_root() || skip_without_trees(&[TRIPLEO, SAHARA]) || skip_without(&["mmdebstrap"]) {
+        return;
+    }
+    // With the built-in Debian: diskimage-builder's own needs no trying with them, tests/compat_upstream.rs builds it.
+    let mut sandbox = trees::sandbox(&[TRIPLEO, SAHARA]);
+    sandbox.env("DIB_RELEASE", "bookworm").env("DIB_PASSWORD", "secret").env("DIB_PYTHON_VERSION", "3");
+    let tripleo = ["iptables", "pip-manifest", "reset-bls-entries", "enable-packages-install"];
+    let sahara = ["ssh", "xfs-tools", "ntp", "root-passwd"];
+    let args = ["-t", "tar", "-o", "image", "debian-minimal"];
+    sandbox.run_long(args.iter().chain(&tripleo).chain(&sahara)).succeeded();
+    let tar = sandbox.path("out/image.tar");
+    let packages = file_in(&tar, "var/lib/dpkg/status");
+    for package in ["iptables-persistent", "augeas-tools", "openssh-server", "xfsprogs"] {
+        assert!(
+            packages.contains(&format!("\nPackage: {package}\n"))
+                || packages.starts_with(&format!("Package: {package}\n")),
+            "{package}"
+        );
+    }
+    // iptables: its helpers and what svc-map made of its map.
+    assert!(file_in(&tar, "usr/local/bin/add-rule").contains("iptables-save"));
+    assert!(file_in(&tar, "usr/share/svc-map/services").contains("netfilter-persistent"));
+    // pip-manifest and reset-bls-entries: programs, and a unit that is enabled.
+    assert!(file_in(&tar, "usr/local/bin/get-pip-manifest").contains("DIB_MANIFEST_PIP_DIR"));
+    assert!(file_in(&tar, "usr/lib/systemd/reset-bls-entries").contains("/boot/loader/entries"));
+    let list = Command::new("tar").arg("-tf").arg(&tar).output().unwrap();
+    assert!(String::from_utf8_lossy(&list.stdout).contains("sysinit.target.wants/reset-bls-entries.service"));
+    // ssh: augtool's change; root-passwd: a password that is not locked.
+    assert!(file_in(&tar, "etc/ssh/sshd_config").contains("PermitTunnel yes"));
+    let shadow = file_in(&tar, "etc/shadow");
+    assert!(shadow.lines().any(|line| line.starts_with("root:$")), "{shadow}");
+    sandbox.assert_clean();
 }
