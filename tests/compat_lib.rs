@@ -131,9 +131,9 @@ fn hooks_find_the_libraries_on_the_host_and_in_the_chroot() {
         .element("asks")
         .hook("extra-data.d/50-host", "source $_LIB/common-functions\n[ -x $_LIB/dib-run-parts ]\ndeclare -F die get_image_element_array\nget_image_element_array")
         .hook("extra-data.d/60-elsewhere", "mkdir -p $TMP_MOUNT_PATH/tmp/copy\ncp -L $_LIB/* $TMP_MOUNT_PATH/tmp/copy")
-        .hook("install.d/50-chroot", "test -r $_LIB/die\n! declare -F die\n_LIB=/tmp/copy\nsource $_LIB/img-functions\necho reached");
+        .hook("install.d/50-chroot", "test -r $_LIB/die\n/tmp/in_target.d/dib-run-parts --list $(dirname $0)\n! declare -F die\n_LIB=/tmp/copy\nsource $_LIB/img-functions\necho reached");
     let outcome = sandbox.run(["-n", "-t", "tar", "fake-os", "asks"]).succeeded();
-    for line in ["get_image_element_array", "[asks]=", "reached"] {
+    for line in ["get_image_element_array", "[asks]=", "/tmp/in_target.d/install.d/50-chroot", "reached"] {
         assert!(outcome.stderr.contains(line), "{line}: {}", outcome.stderr);
     }
     sandbox.assert_clean();

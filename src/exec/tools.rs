@@ -18,7 +18,9 @@ pub const DIR: &str = ".image-create";
 /// Tools that elements call by their place in the hook tree, on the host (contract 3.3).
 const IN_BIN: &[&str] = &["cache-url", "extract-image"];
 /// Tools that scripts call by their place beside the shell libraries.
-const IN_LIBRARY: &[&str] = &["dib-block-device", "dib-run-parts"];
+const IN_LIBRARY: &[&str] = &["dib-block-device", RUNNER];
+/// The program that runs the hooks of a directory.
+const RUNNER: &str = "dib-run-parts";
 
 /// Where the tools are in a hook tree.
 pub fn bin(hooks: &Path) -> PathBuf {
@@ -45,6 +47,11 @@ pub fn install(hooks: &Path, plan: &Plan) -> Result<()> {
         link("image-create", &bin.join(name))?;
     }
     seed_bin(hooks)?;
+    // Where diskimage-builder puts it (contract 2.8); an element's own file of that name stays.
+    let runner = hooks.join(RUNNER);
+    if runner.symlink_metadata().is_err() {
+        link(&format!("{DIR}/bin/{RUNNER}"), &runner)?;
+    }
     shell_libraries(&library(hooks), plan)?;
     maps(&hooks.join(DIR), plan)
 }
