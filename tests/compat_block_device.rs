@@ -223,3 +223,22 @@ fn hooks_ask_for_values_of_the_build_in_every_phase() {
     }
     sandbox.assert_clean();
 }
+
+#[test]
+fn grub_finds_the_fat_of_boot_efi_whether_or_not_this_kernel_can_mount_it() {
+    if skip_without_root() || skip_without(&["mke2fs", "grub-probe", "mtype"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    sandbox.fake_os();
+    sandbox.element("asks").hook(
+        "pre-finalise.d/50-ask",
+        "efi=$TMP_MOUNT_PATH/boot/efi\n[ $(grub-probe --target=device $efi) = ${IMAGE_BLOCK_DEVICE}p1 ]\n[ $(grub-probe --target=fs $efi) = fat ]\nmkdir $efi/EFI\necho kept > $efi/EFI/file.txt",
+    );
+    sandbox.run(["-n", "-t", "raw", "-o", "x", "fake-os", "asks", "block-device-efi"]).succeeded();
+    let mut read = Command::new("mtype");
+    let output =
+        read.arg("-i").arg(format!("{}@@1M", sandbox.path("out/x.raw").display())).arg("::/EFI/file.txt").output();
+    assert_eq!(String::from_utf8_lossy(&output.unwrap().stdout), "kept\n");
+    sandbox.assert_clean();
+}
