@@ -3,13 +3,14 @@
 mod support;
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
 use image_create::report::Reporter;
 use support::images::Wanted;
 use support::trees::{self, Tree, UPSTREAM, skip_without_trees};
-use support::{repository, skip, skip_without, skip_without_root};
+use support::{Sandbox, repository, skip, skip_without, skip_without_root};
 
 /// How long a boot with key generation and cloud-init takes under emulation, with other tests beside it.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -116,4 +117,66 @@ fn upstreams_services_build_and_work_with_uefi() {
     assert_eq!(run("systemctl is-active growroot"), "active");
     assert_eq!(run("systemctl is-enabled cloud-init"), "enabled");
     guest.close().unwrap();
+}
+
+/// Python and what upstream's hooks call, taken from this host; a package manager that has everything.
+const SMALL_SYSTEM: &str = r#"
+cd "$TARGET_ROOT"
+mkdir -p usr/local/bin usr/lib/systemd/system
+for program in python3 getopt dd xargs tee unlink; do
+    path=$(PATH=/usr/bin:/bin type -P "$program")
+    cp -L "$path" "usr/bin/$program"
+    for library in $(ldd "$path" | grep -o '/[^ ]*'); do
+        [ -e ".$library" ] || { mkdir -p ".$(dirname "$library")"; cp -L "$library" ".$library"; }
+    done
+done
+cp -a "$(/usr/bin/python3 -c 'import os; print(os.path.dirname(os.__file__))')" usr/lib/
+printf '#!/bin/bash\necho fake-install "$@"\n' > usr/local/bin/install-packages
+printf '#!/bin/bash\nexit 0\n' > usr/bin/apt-get
+chmod 755 usr/local/bin/install-packages usr/bin/apt-get
+"#;
+
+const GLUE: &[&str] = &[
+    "package-installs",
+    "pkg-map",
+    "svc-map",
+    "manifests",
+    "element-manifest",
+    "source-repositories",
+    "install-types",
+    "modprobe",
+    "dhcp-all-interfaces",
+    "enable-serial-console",
+    "sysprep",
+];
+
+#[test]
+fn upstreams_own_tools_run_in_a_small_system() {
+    if skip_without_root() || skip_without_trees(&[UPSTREAM]) {
+        return;
+    }
+    let yaml = Command::new("python3").args(["-c", "import yaml"]).status().is_ok_and(|s| s.success());
+    if skip((!yaml || !Path::new("/usr/bin/python3").exists()).then(|| "Python with PyYAML".to_owned())) {
+        return;
+    }
+    let mut sandbox = Sandbox::new();
+    sandbox.fake_os();
+    sandbox.element("small").exports("DIB_INIT_SYSTEM", "systemd").hook("root.d/30-small", SMALL_SYSTEM);
+    let own = sandbox.path("elements").display().to_string();
+    sandbox.env("ELEMENTS_PATH", &format!("{}:{own}", trees::elements_path(&[UPSTREAM])));
+    sandbox.env("DIB_PYTHON_VERSION", "3");
+    let args = ["-t", "tar", "-o", "x", "-p", "some,thing", "fake-os", "small"];
+    let outcome = sandbox.run(args.iter().chain(GLUE)).succeeded();
+    for line in [
+        // Squashed here, mapped and installed by upstream's Python in the tree.
+        "Map install for dhcp-all-interfaces: dhcp-client, ifupdown, ndisc6",
+        "isc-dhcp-client",
+        "fake-install some thing",
+        "Copying pkg-map for dhcp-all-interfaces",
+    ] {
+        assert!(outcome.stderr.contains(line), "'{line}' is missing:\n{}", outcome.stderr);
+    }
+    let manifest = sandbox.read("out/x.d/dib-manifests/dib-element-manifest");
+    assert!(manifest.contains("dhcp-all-interfaces"), "{manifest}");
+    sandbox.assert_clean();
 }
