@@ -42,6 +42,7 @@ setup-standin:
 setup-test: setup-build setup-standin
 	tests/setup/install-packages.sh tests/setup/test-packages.txt
 	tests/setup/unpack-test-data.sh tests/setup/test-data.txt target/test-data
+	tests/setup/fetch-elements.sh tests/setup/element-trees.txt target/test-data
 
 build:
 	$(CARGO) build --release --locked
@@ -61,7 +62,7 @@ standin: setup-standin
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	shellcheck $(SCRIPTS)
+	shellcheck $(SCRIPTS) $(wildcard lib/*)
 	@# Hooks and other scripts of elements: whatever starts with a shell's name.
 	find $(wildcard elements tests/elements tests/rocky-standin/files) -type f -exec awk 'FNR == 1 && /^#!.*(bash|\/sh)/ { print FILENAME } { nextfile }' {} + \
 	    | xargs -r shellcheck

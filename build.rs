@@ -1,4 +1,4 @@
-//! Packs `elements/` and `package-maps/` into one tar archive for the program to carry.
+//! Packs `elements/`, `package-maps/` and `lib/` into one tar archive for the program to carry.
 //!
 //! The archive depends on names, contents, links and execute bits only: sorted, one time stamp, one
 //! owner, two modes. So the same sources give the same program.
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
 /// The folders that are packed.
-const FOLDERS: [&str; 2] = ["elements", "package-maps"];
+const FOLDERS: [&str; 3] = ["elements", "package-maps", "lib"];
 
 /// The time of every entry: 2000-01-01. Tools that see the epoch itself take it for a mistake.
 const TIME: u64 = 946_684_800;

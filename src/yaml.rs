@@ -160,10 +160,23 @@ impl Node {
 /// # Errors
 /// The first syntax error, duplicate key, unknown tag or second document.
 pub fn parse(text: &str, file: &Path) -> Result<Node, Fault> {
+    build(text, file, None)
+}
+
+/// As [`parse`], for files of other people's that a build must not stop at: of a key that stands twice in a map the
+/// last one counts, as other readers have it, and a warning says so.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_lenient(text: &str, file: &Path, warnings: &mut Vec<Fault>) -> Result<Node, Fault> {
+    build(text, file, Some(warnings))
+}
+
+fn build(text: &str, file: &Path, doubles: Option<&mut Vec<Fault>>) -> Result<Node, Fault> {
     // A byte order mark is allowed by both formats, and an error inside of either.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut parser = Parser::new(StrInput::new(text));
-    let mut builder = build::Builder::new(file);
+    let mut builder = build::Builder::new(file, doubles);
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| syntax(&error, file))?;
         builder.take(event, span.start)?;

@@ -371,8 +371,10 @@ fn the_init_system_is_the_operating_systems() {
 #[test]
 fn sudo_becomes_the_command() {
     let place = Place::new();
-    let ended = place
-        .run("sudo", &["-nE", "-u", "root", "GREETING=hello", "sh", "-c", "echo $GREETING $1; exit 3", "x", "you"]);
+    let ended = place.run(
+        "sudo",
+        &["-nE", "-u", "root", "GREETING=hello", "sh", "-c", "echo $GREETING $1$TMPDIR; exit 3", "x", "you"],
+    );
     if !nix::unistd::geteuid().is_root() {
         assert!(ended.err.contains("does not run as root"));
         return;

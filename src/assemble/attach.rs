@@ -41,12 +41,13 @@ pub struct AttachedDisk {
     base: PathBuf,
 }
 
-/// A directory that is mounted in the place of a FAT filesystem which this kernel cannot mount. FAT is written from it
-/// in the end.
+/// A tmpfs in the place of a FAT filesystem which this kernel cannot mount. FAT is written from it in the end. It has
+/// the name of FAT's device: `grub-install` looks for /boot/efi's device by that, and reads the FAT on it by itself.
 #[derive(Debug)]
 struct StandIn {
     filesystem: String,
-    dir: tempfile::TempDir,
+    target: PathBuf,
+    saved: tempfile::TempDir,
 }
 
 impl AttachedDisk {
@@ -117,10 +118,11 @@ impl AttachedDisk {
             }
             Err(error) if fat && error.downcast_ref::<Errno>() == Some(&Errno::ENODEV) => {
                 reporter.warn(format!(
-                    "this kernel cannot mount FAT: {point} is a plain directory for the hooks, and is written to {} afterwards",
+                    "this kernel cannot mount FAT: {point} is a tmpfs for the hooks, and is written to {} afterwards",
                     device.display()
                 ));
-                self.stand_in(asm, fs, point, tree, &target, reporter)?;
+                let device = device.clone();
+                self.stand_in(asm, fs, &device, tree, &target, reporter)?;
             }
             Err(error) => return Err(error),
         }
@@ -131,18 +133,19 @@ impl AttachedDisk {
         &mut self,
         assembly: &Assembly,
         fs: &Filesystem,
-        point: &str,
+        device: &Path,
         tree: &Path,
         target: &Path,
         reporter: &Reporter,
     ) -> Result<()> {
-        let dir = tempfile::Builder::new().prefix("fat.").tempdir_in(assembly.work);
-        let dir = dir.with_context(|| on("making a directory in", assembly.work))?;
+        let saved = tempfile::Builder::new().prefix("fat.").tempdir_in(assembly.work);
+        let saved = saved.with_context(|| on("making a directory in", assembly.work))?;
+        let point = fs.mount_point.as_deref().unwrap_or_default();
+        self.mounts.push(Mount::tmpfs_called(device, target)?);
         let view = View::of(tree, point, &assembly.mount_points(), assembly.work)?;
-        copy(view.path(), dir.path(), reporter)?;
+        copy(view.path(), target, reporter)?;
         view.close()?;
-        self.mounts.push(Mount::bind(dir.path(), target)?);
-        self.stand_ins.push(StandIn { filesystem: fs.name.clone(), dir });
+        self.stand_ins.push(StandIn { filesystem: fs.name.clone(), target: target.to_owned(), saved });
         Ok(())
     }
 
@@ -194,6 +197,9 @@ impl AttachedDisk {
                 reporter.warn(format!("{error:#}"));
             }
         }
+        for stand_in in &stand_ins {
+            copy(&stand_in.target, stand_in.saved.path(), reporter)?;
+        }
         mounts.close()?;
         for device in loops {
             device.close()?;
@@ -207,7 +213,7 @@ impl AttachedDisk {
 }
 
 impl StandIn {
-    /// Writes the directory to where its filesystem belongs, over what is there.
+    /// Writes what was saved to where its filesystem belongs, over what is there.
     fn write(self, assembly: &Assembly, reporter: &Reporter) -> Result<()> {
         let fs = assembly.layout.filesystems.iter().find(|fs| fs.name == self.filesystem);
         let job = assembly.job(fs.with_context(|| format!("the layout lost {}", self.filesystem))?)?;
@@ -215,7 +221,7 @@ impl StandIn {
         let (start, length) = (job.extent.start as i64, job.extent.length as i64);
         let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
         fallocate(&file, flags, start, length).with_context(|| on("clearing a partition of", job.image))?;
-        filesystem::fill(&job, Some(self.dir.path()), reporter)
+        filesystem::fill(&job, Some(self.saved.path()), reporter)
     }
 }
 

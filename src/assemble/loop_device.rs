@@ -19,6 +19,7 @@ use crate::plan::disk::Extent;
 
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 const LO_FLAGS_PARTSCAN: u32 = 8;
+const LOOP_CLR_FD: libc::c_ulong = 0x4c01;
 const LOOP_CONFIGURE: libc::c_ulong = 0x4c0a;
 const LOOP_CTL_GET_FREE: libc::c_ulong = 0x4c82;
 const LOOP_MAJOR: u64 = 7;
@@ -75,8 +76,9 @@ struct BlkpgIoctlArg {
 }
 
 mod ioctl {
-    use super::{BLKPG, BlkpgIoctlArg, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LoopConfig, libc};
+    use super::{BLKPG, BlkpgIoctlArg, LOOP_CLR_FD, LOOP_CONFIGURE, LOOP_CTL_GET_FREE, LoopConfig, libc};
     nix::ioctl_write_ptr_bad!(blkpg, BLKPG as libc::Ioctl, BlkpgIoctlArg);
+    nix::ioctl_none_bad!(clear, LOOP_CLR_FD as libc::Ioctl);
     nix::ioctl_none_bad!(get_free, LOOP_CTL_GET_FREE as libc::Ioctl);
     nix::ioctl_write_ptr_bad!(configure, LOOP_CONFIGURE as libc::Ioctl, LoopConfig);
 }
@@ -111,6 +113,20 @@ impl LoopDevice {
         // loop device if we are killed (tried). Kernels that know the table's format also scan it.
         let flags = LO_FLAGS_AUTOCLEAR | LO_FLAGS_PARTSCAN;
         Self::configure(image, Extent { start: 0, length }, sector_size, flags)
+    }
+
+    /// Attaches a whole disk so that it stays attached when this program is done, until [`detach`].
+    ///
+    /// # Errors
+    /// As [`LoopDevice::attach`].
+    pub fn attach_lasting(image: &Path, sector_size: u32) -> Result<Self> {
+        let length = image.metadata().with_context(|| on("looking at", image))?.len();
+        Self::configure(image, Extent { start: 0, length }, sector_size, LO_FLAGS_PARTSCAN)
+    }
+
+    /// Lets go of a device that stays attached.
+    pub fn leave(mut self) {
+        self.made.clear();
     }
 
     fn configure(image: &Path, extent: Extent, sector_size: u32, flags: u32) -> Result<Self> {
@@ -228,6 +244,31 @@ impl LoopDevice {
         }
         Ok(())
     }
+}
+
+/// Detaches the device at `path`, whoever has attached it, with its partitions, if it shows `image`.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn detach(path: &Path, image: Option<&Path>) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let sys = PathBuf::from("/sys/block").join(&name);
+    let Ok(shown) = std::fs::read_to_string(sys.join("loop/backing_file")) else { return Ok(()) };
+    if image.is_some_and(|image| image.canonicalize().is_ok_and(|image| image != Path::new(shown.trim_end()))) {
+        return Ok(());
+    }
+    let device = File::open(path).with_context(|| on("opening", path))?;
+    // SAFETY: the request takes no argument.
+    unsafe { ioctl::clear(device.as_raw_fd()) }.with_context(|| on("detaching", path))?;
+    drop(device);
+    // Without devtmpfs nodes are ours, and nobody else takes them away.
+    for node in glob::glob(&format!("{}p[0-9]*", path.display())).into_iter().flatten().flatten() {
+        let name = node.file_name().unwrap_or_default().to_owned();
+        if !Path::new("/sys/class/block").join(name).exists() {
+            drop(std::fs::remove_file(node));
+        }
+    }
+    Ok(())
 }
 
 impl Drop for LoopDevice {

@@ -19,6 +19,9 @@ pub type Environment = BTreeMap<OsString, OsString>;
 pub const CHROOT_PATH: &str =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/tmp/in_target.d/.image-create/bin";
 
+/// The shell libraries as a chroot sees them.
+const CHROOT_LIBRARY: &str = "/tmp/in_target.d/.image-create/lib";
+
 /// Sources the files given as arguments in one shell and writes the resulting environment to the
 /// original stderr; everything that the files print goes to stdout. A file is sourced inside a
 /// function so that `return` ends just that file.
@@ -101,6 +104,9 @@ pub fn for_chroot(host: &Environment) -> Environment {
         .collect();
     env.insert("PATH".into(), CHROOT_PATH.into());
     env.insert("HOME".into(), "/root".into());
+    if env.contains_key(OsStr::new("_LIB")) {
+        env.insert("_LIB".into(), CHROOT_LIBRARY.into());
+    }
     env
 }
 
@@ -171,8 +177,10 @@ mod tests {
             ("TMPDIR".into(), "/x".into()),
             ("BASH_FUNC_f%%".into(), "() { :; }".into()),
             ("KEPT".into(), "1".into()),
+            ("_LIB".into(), "/tmp/dib_build.1/build/hooks/.image-create/lib".into()),
         ]);
         let env = for_chroot(&host);
-        assert_eq!(env.keys().collect::<Vec<_>>(), ["HOME", "KEPT", "PATH"]);
+        assert_eq!(env.keys().collect::<Vec<_>>(), ["HOME", "KEPT", "PATH", "_LIB"]);
+        assert_eq!(get(&env, "_LIB"), Some(CHROOT_LIBRARY));
     }
 }

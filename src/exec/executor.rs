@@ -29,7 +29,7 @@ use super::layers::LayerStack;
 use super::mount::Mount;
 use super::phase::{IN_TARGET, PhaseRun};
 use super::work_dir::Paths;
-use super::{api_mounts, resolv_conf, tools};
+use super::{api_mounts, block_state, resolv_conf, tools};
 
 /// Hooks that take longer than this get a layer of their own, in seconds.
 const EXPENSIVE: f64 = 10.0;
@@ -106,6 +106,7 @@ impl<'a> Executor<'a> {
         }
         materialize(&self.plan.hooks, &self.paths.hooks)?;
         tools::install(&self.paths.hooks, self.plan)?;
+        block_state::write(self.plan, self.paths, None)?;
         finish::write_grub_layout(self.plan, &self.identities, &self.paths.hooks.join(tools::DIR))
     }
 
@@ -174,7 +175,9 @@ impl<'a> Executor<'a> {
         self.on_disk = true;
         self.legacy_block_device(layers)?;
         let disks = Disks::place(plan, paths, &identities, size)?;
+        block_state::write(plan, paths, Some(size))?;
         let attached = disks.attach(&built, &mut self.variables, self.reporter)?;
+        block_state::attached(plan, paths, &identities, &attached)?;
         let boot = self.finish_tree(layers, Some(&attached))?;
         if let Some(policy) = Policy::of(&paths.tree)? {
             self.label(&policy)?;

@@ -4,10 +4,15 @@ use crate::assemble::identity::Identities;
 use crate::element::{export, resolve};
 use crate::plan::Plan;
 use crate::plan::variables;
+use crate::target::block_device;
+use crate::target::host_python;
 
 use super::environment::{Environment, host_path};
 use super::tools;
 use super::work_dir::Paths;
+
+/// The variable that names the Python of hooks on the host.
+const PYTHON: &str = "DIB_PYTHON_EXEC";
 
 /// The environment of host hooks before environment.d.
 pub fn initial(plan: &Plan, paths: &Paths, identities: &Identities) -> Environment {
@@ -32,8 +37,13 @@ pub fn initial(plan: &Plan, paths: &Paths, identities: &Identities) -> Environme
         ("TMP_IMAGE_DIR", &paths.image),
         ("TMP_HOOKS_PATH", &paths.hooks),
         ("TMP_MOUNT_PATH", &paths.tree),
+        ("_LIB", &tools::library(&paths.hooks)),
+        ("DIB_BLOCK_DEVICE_PARAMS_YAML", &block_device::parameters_file(&paths.build)),
     ] {
         env.insert(name.into(), path.into());
+    }
+    if caller.get(PYTHON).is_none_or(String::is_empty) {
+        env.insert(PYTHON.into(), tools::bin(&paths.hooks).join(host_python::NAME).into());
     }
     let path = caller.get("PATH").map(String::as_str);
     env.insert("PATH".into(), host_path(path, &tools::bin(&paths.hooks)));
@@ -46,10 +56,19 @@ fn element_variables(plan: &Plan, set: &mut impl FnMut(&str, &str)) {
     set("IMAGE_ELEMENT", &export::image_element(resolution));
     set("IMAGE_ELEMENT_YAML", &export::image_element_yaml(resolution));
     set(&export::array_function_variable(), &export::array_function(resolution));
+    set("BASH_FUNC_die%%", &die_function());
     let system = resolution.provided.get(resolve::OPERATING_SYSTEM);
     set("IMAGE_OS_ELEMENT", system.map_or("", String::as_str));
     let path: Vec<_> = plan.elements_path.iter().map(|p| p.display().to_string()).collect();
     set("ELEMENTS_PATH", &path.join(":"));
+}
+
+/// The function `die` as bash hands functions on in the environment: hooks on the host have it without sourcing
+/// anything (contract 2.8).
+fn die_function() -> String {
+    let text = include_str!("../../lib/die");
+    let body = text.split_once("function die {").and_then(|(_, rest)| rest.split_once("\n}\n")).map(|(body, _)| body);
+    format!("() {{{}\n}}", body.unwrap_or_default())
 }
 
 fn identity_variables(plan: &Plan, identities: &Identities, set: &mut impl FnMut(&str, &str)) {

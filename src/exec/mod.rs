@@ -6,6 +6,7 @@
 //! takes down every process and every mount of the build, so the supervisor has only files to remove.
 
 pub mod api_mounts;
+pub mod block_state;
 pub mod breakpoint;
 pub mod command;
 pub mod disks;

@@ -155,6 +155,15 @@ impl Mount {
         Self::make(Some(Path::new("tmpfs")), target, Some("tmpfs"), MsFlags::empty(), options)
     }
 
+    /// Mounts an empty tmpfs that says of itself that it is the device `source`, as programs read it in
+    /// /proc/self/mountinfo.
+    ///
+    /// # Errors
+    /// When the target is missing.
+    pub fn tmpfs_called(source: &Path, target: &Path) -> Result<Self> {
+        Self::make(Some(source), target, Some("tmpfs"), MsFlags::empty(), "mode=0755")
+    }
+
     /// Mounts a fresh /proc of the current PID namespace.
     ///
     /// # Errors

@@ -17,10 +17,19 @@ use crate::target;
 pub const DIR: &str = ".image-create";
 /// Tools that elements call by their place in the hook tree, on the host (contract 3.3).
 const IN_BIN: &[&str] = &["cache-url", "extract-image"];
+/// Tools that scripts call by their place beside the shell libraries.
+const IN_LIBRARY: &[&str] = &["dib-block-device", RUNNER];
+/// The program that runs the hooks of a directory.
+const RUNNER: &str = "dib-run-parts";
 
 /// Where the tools are in a hook tree.
 pub fn bin(hooks: &Path) -> PathBuf {
     hooks.join(DIR).join("bin")
+}
+
+/// Where the shell libraries are in a hook tree (`_LIB`).
+pub fn library(hooks: &Path) -> PathBuf {
+    hooks.join(DIR).join("lib")
 }
 
 /// Writes tools and data into the hook tree.
@@ -38,6 +47,12 @@ pub fn install(hooks: &Path, plan: &Plan) -> Result<()> {
         link("image-create", &bin.join(name))?;
     }
     seed_bin(hooks)?;
+    // Where diskimage-builder puts it (contract 2.8); an element's own file of that name stays.
+    let runner = hooks.join(RUNNER);
+    if runner.symlink_metadata().is_err() {
+        link(&format!("{DIR}/bin/{RUNNER}"), &runner)?;
+    }
+    shell_libraries(&library(hooks), plan)?;
     maps(&hooks.join(DIR), plan)
 }
 
@@ -73,6 +88,19 @@ pub fn unseed_bin(hooks: &Path) -> Result<()> {
 
 fn link(target: &str, place: &Path) -> Result<()> {
     symlink(target, place).with_context(|| on("making", place))
+}
+
+/// The shell libraries, which elements source and copy into the chroot.
+fn shell_libraries(library: &Path, plan: &Plan) -> Result<()> {
+    fs::create_dir_all(library).with_context(|| on("making", library))?;
+    for entry in fs::read_dir(&plan.library).with_context(|| on("reading", &plan.library))? {
+        let entry = entry.with_context(|| on("reading", &plan.library))?;
+        copy(&entry.path(), &library.join(entry.file_name()))?;
+    }
+    for name in IN_LIBRARY {
+        link(&format!("../bin/{name}"), &library.join(name))?;
+    }
+    Ok(())
 }
 
 /// Each element's own pkg-map, and the maps that all elements share.

@@ -97,7 +97,7 @@ pub struct Findings {
 
 /// Reads the text of a file; `file` is only named in places.
 pub fn parse(text: &str, file: &Path, findings: &mut Findings) -> Vec<Wish> {
-    let root = match yaml::parse(text, file) {
+    let root = match yaml::parse_lenient(text, file, &mut findings.warnings) {
         Ok(root) => root,
         Err(fault) => {
             findings.faults.push(fault);

@@ -121,8 +121,8 @@ impl ElementMap {
     /// # Errors
     /// Every mistake in it.
     pub fn parse(text: &str, file: &Path) -> Result<(Self, Vec<Fault>), Faults> {
-        let root = yaml::parse(text, file)?;
         let mut found = Findings::default();
+        let root = yaml::parse_lenient(text, file, &mut found.warnings)?;
         let mut map = Self::default();
         for (key, section) in pairs(&root, "a map of sections", &mut found) {
             let name = key.text().unwrap_or_default();
@@ -291,5 +291,9 @@ mod tests {
         let faults = ElementMap::parse(r#"{"default": {"a": ["b"]}, "distro": 5}"#, Path::new("m")).unwrap_err();
         assert_eq!(faults.0.len(), 2);
         assert!(ElementMap::parse("{", Path::new("m")).is_err());
+        let (map, warnings) =
+            ElementMap::parse(r#"{"default": {"a": "b"}, "default": {"a": "c"}}"#, Path::new("m")).unwrap();
+        assert_eq!(map.default["a"].0, "c");
+        assert!(warnings[0].to_string().contains("'default' stands twice"), "{warnings:?}");
     }
 }

@@ -1,6 +1,6 @@
-//! The built-in `elements/` and `package-maps/`: where they are, and how they get there.
+//! The built-in `elements/`, `package-maps/` and `lib/`: where they are, and how they get there.
 //!
-//! The program carries both folders as a tar archive (made by `build.rs`), so that one file is a
+//! The program carries these folders as a tar archive (made by `build.rs`), so that one file is a
 //! complete installation. Everything else reads elements as plain folders; see
 //! `docs/decisions/0002-embedded-elements.md` for why.
 
@@ -17,30 +17,32 @@ use walkdir::WalkDir;
 
 use crate::error::on;
 
-/// The archive, with `elements` and `package-maps` at its top.
+/// The archive, with `elements`, `package-maps` and `lib` at its top.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/builtin.tar"));
 
 /// The archive's SHA-256 in hexadecimal digits.
 pub const DIGEST: &str = env!("BUILTIN_DIGEST");
 
-/// The two folders.
+/// The three folders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Builtin {
     /// The directory of built-in elements: the last entry of `ELEMENTS_PATH`.
     pub elements: PathBuf,
     /// The directory of package maps by family.
     pub package_maps: PathBuf,
+    /// The directory of shell libraries that elements source (`_LIB`).
+    pub library: PathBuf,
 }
 
 impl Builtin {
-    /// The two folders in this directory.
+    /// The folders in this directory.
     pub fn below(dir: &Path) -> Self {
-        Self { elements: dir.join("elements"), package_maps: dir.join("package-maps") }
+        Self { elements: dir.join("elements"), package_maps: dir.join("package-maps"), library: dir.join("lib") }
     }
 
-    /// The same, if both are there.
+    /// The same, if all are there.
     fn found_below(dir: &Path) -> Option<Self> {
-        Some(Self::below(dir)).filter(|b| b.elements.is_dir() && b.package_maps.is_dir())
+        Some(Self::below(dir)).filter(|b| [&b.elements, &b.package_maps, &b.library].iter().all(|dir| dir.is_dir()))
     }
 }
 
@@ -69,7 +71,7 @@ pub fn locate(exe: Option<&Path>, base: &Path) -> Result<Builtin> {
 }
 
 /// Unpacks the program's own copy below `base`, a cache directory, and returns the directory that
-/// holds the two folders. Its name has the copy's digest and the user's number, so versions and users do not meet. What is there
+/// holds the folders. Its name has the copy's digest and the user's number, so versions and users do not meet. What is there
 /// already is used if nothing in it was changed, and replaced otherwise.
 ///
 /// # Errors
@@ -183,7 +185,7 @@ mod tests {
                 tar.append_data(&mut header, path, body.as_bytes()).unwrap();
             }
         };
-        for dir in ["elements", "elements/x", "package-maps"] {
+        for dir in ["elements", "elements/x", "package-maps", "lib"] {
             add(dir, EntryType::Directory, 0o755, "");
         }
         add("elements/x/10-run", EntryType::Regular, 0o755, "#!/bin/bash\n");
@@ -254,13 +256,14 @@ mod tests {
         let exe = root.path().join("bin/image-create");
         assert_eq!(beside(&exe), None);
         fs::create_dir_all(share.join("package-maps")).unwrap();
+        fs::create_dir_all(share.join("lib")).unwrap();
         assert_eq!(beside(&exe), Some(Builtin::below(&share)));
     }
 
     #[test]
     fn the_source_tree_that_a_program_was_built_in_is_used_as_it_is() {
         let root = tempfile::tempdir().unwrap();
-        for dir in ["elements/base", "package-maps", "target/triple/debug"] {
+        for dir in ["elements/base", "package-maps", "lib", "target/triple/debug"] {
             fs::create_dir_all(root.path().join(dir)).unwrap();
         }
         fs::write(root.path().join("build.rs"), "").unwrap();

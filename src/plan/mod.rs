@@ -40,6 +40,8 @@ pub struct Plan {
     pub elements_path: Vec<PathBuf>,
     /// The directory of the shared package maps.
     pub package_maps: PathBuf,
+    /// The directory of the shell libraries.
+    pub library: PathBuf,
     /// The elements that take part, in order.
     pub resolution: Resolution,
     /// Their hooks, merged.
@@ -52,6 +54,8 @@ pub struct Plan {
     pub layout: DiskLayout,
     /// The file that the layout is from, or a word for where else it is from.
     pub layout_source: String,
+    /// The description of the layout as it was found.
+    pub layout_text: String,
     /// Outputs to write.
     pub outputs: Vec<OutputPlan>,
     /// How they are written.
@@ -91,7 +95,9 @@ impl Plan {
             .map_err(&mut collect)
             .ok();
         let layout = choose_layout(&request, &resolution, &mut warnings).map_err(&mut collect).ok();
-        let (Some((layout, layout_source)), Some(outputs)) = (layout, outputs) else { return Err(Faults(faults)) };
+        let (Some((layout, layout_source, layout_text)), Some(outputs)) = (layout, outputs) else {
+            return Err(Faults(faults));
+        };
         let environment = static_environment(&hooks, &request, variables::decided(&request, &layout, attach.is_some()));
         let Some(environment) = environment.map_err(&mut collect).ok() else { return Err(Faults(faults)) };
         let packages = PackagePlan::new(&resolution, &environment, &builtin.package_maps, &mut warnings);
@@ -104,6 +110,7 @@ impl Plan {
         let mut plan = Self {
             elements_path: request.elements_path.iter().cloned().chain([builtin.elements]).collect(),
             package_maps: builtin.package_maps,
+            library: builtin.library,
             in_memory: request.in_memory(),
             needs: vec![],
             request,
@@ -113,6 +120,7 @@ impl Plan {
             packages,
             layout,
             layout_source,
+            layout_text,
             outputs,
             output_options,
             final_image,
@@ -221,8 +229,16 @@ fn static_environment(
 }
 
 /// Variables that only the build knows.
-const SET_BY_THE_BUILD: [&str; 6] =
-    ["TMP_BUILD_DIR", "TMP_IMAGE_DIR", "TMP_HOOKS_PATH", "TMP_MOUNT_PATH", "IMAGE_ROOT_UUID", "IMAGE_BOOT_UUID"];
+const SET_BY_THE_BUILD: [&str; 8] = [
+    "TMP_BUILD_DIR",
+    "TMP_IMAGE_DIR",
+    "TMP_HOOKS_PATH",
+    "TMP_MOUNT_PATH",
+    "IMAGE_ROOT_UUID",
+    "IMAGE_BOOT_UUID",
+    "_LIB",
+    "DIB_BLOCK_DEVICE_PARAMS_YAML",
+];
 
 /// An element from elsewhere with hooks for the final filesystem may count on a device (contract 2.6);
 /// the built-in ones never do.
@@ -243,19 +259,24 @@ fn choose_layout(
     request: &BuildRequest,
     resolution: &Resolution,
     warnings: &mut Vec<Warning>,
-) -> Result<(DiskLayout, String), Faults> {
+) -> Result<(DiskLayout, String, String), Faults> {
     let chosen = disk::select::select(request.disk.config.as_deref(), &request.arch, &layout_files(resolution))?;
     let (text, file) = chosen.load()?;
-    let root = RootFs {
+    let root = root_filesystem(request);
+    let mut found: Vec<Fault> = Vec::new();
+    let layout = disk::parse(&text, &file, &root, &mut found)?;
+    warnings.extend(found);
+    Ok((layout, file.display().to_string(), text))
+}
+
+/// What the request says about the root filesystem.
+pub fn root_filesystem(request: &BuildRequest) -> RootFs {
+    RootFs {
         fs_type: request.disk.fs_type.clone(),
         label: request.disk.root_label.clone(),
         options: root_options(request),
         block_size: request.disk.block_size,
-    };
-    let mut found: Vec<Fault> = Vec::new();
-    let layout = disk::parse(&text, &file, &root, &mut found)?;
-    warnings.extend(found);
-    Ok((layout, file.display().to_string()))
+    }
 }
 
 /// The `block-device-*.yaml` files of the elements, with their elements' names.

@@ -13,12 +13,14 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::error;
 
+pub mod block_device;
 pub mod cache_url;
 mod clock;
 mod dnf_call;
 pub mod extract_image;
 pub mod grub_mkrelpath;
 pub mod grub_probe;
+pub mod host_python;
 pub mod init_system;
 pub mod install_packages;
 mod output;
@@ -39,9 +41,11 @@ type Tool = fn(Vec<String>) -> Result<u8>;
 /// The tools that lie in the directory that is put on every hook's PATH.
 const ON_PATH: &[(&str, Tool)] = &[
     ("cache-url", cache_url::run),
+    ("dib-block-device", block_device::run),
     ("dib-init-system", init_system::run),
     ("dib-run-parts", run_parts::run),
     ("extract-image", extract_image::run),
+    (host_python::NAME, host_python::run),
     ("install-packages", install_packages::run),
     ("package-installs", package_lists::run_installs),
     ("package-installs-squash", package_squash::run),

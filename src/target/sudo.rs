@@ -18,6 +18,9 @@ pub fn run(args: Vec<String>) -> Result<u8> {
         bail!("this is image-create's stand-in for sudo, which changes no user, and it does not run as root");
     }
     let mut command = Command::new(&request.argv[0]);
+    // A set-user-ID program never hands it on (glibc drops it, whatever the options), and hooks count on that: in
+    // `sudo chroot` there is no such directory.
+    command.env_remove("TMPDIR");
     command.args(&request.argv[1..]).envs(request.variables.iter().copied());
     let error = command.exec();
     if error.kind() == ErrorKind::NotFound {

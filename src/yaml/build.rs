@@ -41,11 +41,13 @@ pub(super) struct Builder<'a> {
     anchors: BTreeMap<usize, Node>,
     copied: usize,
     root: Option<Node>,
+    /// Where keys that stand twice are reported, if they are no mistake.
+    doubles: Option<&'a mut Vec<Fault>>,
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(file: &'a Path) -> Self {
-        Self { file, stack: Vec::new(), anchors: BTreeMap::new(), copied: 0, root: None }
+    pub(super) fn new(file: &'a Path, doubles: Option<&'a mut Vec<Fault>>) -> Self {
+        Self { file, stack: Vec::new(), anchors: BTreeMap::new(), copied: 0, root: None, doubles }
     }
 
     /// Takes the parser's next event, which stands at `at`.
@@ -122,7 +124,7 @@ impl<'a> Builder<'a> {
             None => self.root = Some(node),
             Some(OpenKind::List(items)) => items.push(node),
             Some(OpenKind::Map { pairs, key, merge }) => match key.take() {
-                None => *key = Some(Key::Of(checked_key(node, pairs)?)),
+                None => *key = Some(Key::Of(checked_key(node, pairs, self.doubles.as_deref_mut())?)),
                 Some(Key::Merge) => merge.push(node),
                 Some(Key::Of(key)) => pairs.push((key, node)),
             },
@@ -141,14 +143,17 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// `key`, unless it is no scalar or is there already.
-fn checked_key(key: Node, pairs: &[(Node, Node)]) -> Result<Node, Fault> {
+/// `key`, unless it is no scalar or is there already; if that is allowed, the earlier one goes.
+fn checked_key(key: Node, pairs: &mut Vec<(Node, Node)>, doubles: Option<&mut Vec<Fault>>) -> Result<Node, Fault> {
     let Some(text) = key.text() else {
         return Err(key.fault(format!("{} cannot be a key", key.kind())));
     };
-    if let Some((first, _)) = pairs.iter().find(|(other, _)| other.text() == Some(text)) {
-        let message = format!("the key '{text}' stands twice in the same map, first in line {}", line(first));
-        return Err(key.fault(message));
+    if let Some(at) = pairs.iter().position(|(other, _)| other.text() == Some(text)) {
+        let first = line(&pairs[at].0);
+        let message = format!("the key '{text}' stands twice in the same map, first in line {first}");
+        let Some(doubles) = doubles else { return Err(key.fault(message)) };
+        doubles.push(key.fault(format!("{message}; the first one is not used")));
+        pairs.remove(at);
     }
     Ok(key)
 }

@@ -83,7 +83,7 @@ impl Wanted {
     fn key(&self) -> String {
         let mut digest = Sha256::new();
         add(&mut digest, image_create());
-        for folder in ["elements", "package-maps", "tests/elements"] {
+        for folder in ["elements", "package-maps", "lib", "tests/elements"] {
             let files = WalkDir::new(repository().join(folder)).sort_by_file_name();
             for file in files.into_iter().flatten().filter(|f| f.file_type().is_file()) {
                 add(&mut digest, file.path());

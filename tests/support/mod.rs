@@ -28,6 +28,7 @@ pub mod pypi;
 pub mod rpm;
 pub mod rpms;
 pub mod standin;
+pub mod trees;
 pub mod ubuntu;
 
 use std::ffi::OsStr;

@@ -1,0 +1,182 @@
+//! diskimage-builder's own elements, unchanged and before the built-in ones: they build, and what they build boots.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
+use image_create::report::Reporter;
+use support::images::Wanted;
+use support::trees::{self, Tree, UPSTREAM, skip_without_trees};
+use support::{Sandbox, repository, skip, skip_without, skip_without_root};
+
+/// How long a boot with key generation and cloud-init takes under emulation, with other tests beside it.
+const LIMIT: Duration = Duration::from_secs(900);
+const SOON: Duration = Duration::from_secs(120);
+const RELEASE: &str = "bookworm";
+
+/// True when the test is to be skipped because the host cannot build Debian from upstream's tree.
+fn skipped(trees: &[Tree]) -> bool {
+    skip_without_root()
+        || skip_without_trees(trees)
+        || skip_without(&[QEMU, "qemu-img", "mmdebstrap", "debootstrap"])
+        || skip(trees::debian_mirrors(RELEASE).is_none().then(|| format!("an apt that knows {RELEASE}")))
+}
+
+/// An image of elements from these trees, upstream's tree and tests/elements.
+fn wanted(name: &'static str, trees: &[Tree], args: &[&'static str], env: &[(&'static str, &'static str)]) -> Wanted {
+    let own = repository().join("tests/elements");
+    let path = format!("{}:{}", trees::elements_path(trees), own.display());
+    let mut variables = trees::debian_mirrors(RELEASE).unwrap();
+    variables.push(("ELEMENTS_PATH", path.leak()));
+    variables.extend(env);
+    Wanted { name, args: args.to_vec(), env: variables, standin: None }
+}
+
+/// Boots an image until the probe inside has told how that went, and the login prompt is there.
+fn boot(image: &Path, uefi: Option<Ovmf>) -> Guest {
+    let mut machine = Machine::from_image(Medium::detect(image).unwrap());
+    machine.accel = AccelChoice::Tcg;
+    machine.cpus = 2;
+    machine.uefi = uefi;
+    machine.serial_log = Some(image.with_extension("serial"));
+    let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
+    guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), LIMIT).unwrap();
+    let prompt = pattern("^debian login: ").unwrap();
+    if !prompt.is_match(&guest.transcript()) {
+        guest.expect(&prompt, LIMIT).unwrap();
+    }
+    guest
+}
+
+#[track_caller]
+fn says(guest: &Guest, facts: &[&str]) {
+    let said = guest.transcript();
+    for fact in facts {
+        assert!(said.contains(&format!("boot-probe: [{fact}]")), "the probe does not say '{fact}':\n{said}");
+    }
+}
+
+#[test]
+fn upstreams_debian_builds_and_boots_with_a_bios() {
+    if skipped(&[UPSTREAM]) {
+        return;
+    }
+    let image = wanted("upstream-mbr", &[UPSTREAM], &["vm", "debian-minimal", "boot-probe"], &[]).image();
+    let guest = boot(&image, None);
+    says(&guest, &["state=running", "failed=", "firmware=bios", "root=ext4", "fstab=good", "left=", "machine-id=1"]);
+    guest.close().unwrap();
+}
+
+const SERVICES: &[&str] = &[
+    "vm",
+    "block-device-efi",
+    "debian-minimal",
+    "cloud-init",
+    "openssh-server",
+    "enable-serial-console",
+    "growroot",
+    "dhcp-all-interfaces",
+    "devuser",
+    "boot-probe",
+];
+
+#[test]
+fn upstreams_services_build_and_work_with_uefi() {
+    if skipped(&[UPSTREAM]) {
+        return;
+    }
+    let firmware = Ovmf::find(Path::new("/"));
+    if skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) {
+        return;
+    }
+    let user = [
+        ("DIB_DEV_USER_USERNAME", "visitor"),
+        ("DIB_DEV_USER_PASSWORD", "tries-it"),
+        ("DIB_DEV_USER_PWDLESS_SUDO", "yes"),
+        ("DIB_DEV_USER_SHELL", "/bin/bash"),
+    ];
+    let image = wanted("upstream-services", &[UPSTREAM], SERVICES, &user).image();
+    let mut guest = boot(&image, firmware);
+    says(&guest, &["firmware=efi", "root=ext4", "fstab=good", "left="]);
+    guest.send_line("").unwrap();
+    guest.login("visitor", "tries-it", SOON).unwrap();
+    let mut run = |line: &str| {
+        let answer = guest.command(line, SOON).unwrap();
+        assert_eq!(answer.code, 0, "{line}: {}", answer.output);
+        answer.output.trim().to_owned()
+    };
+    run("sudo -n dmesg -n 1");
+    assert_eq!(run("sudo -n id -un"), "root");
+    assert!(run("hostname -I").contains("10.0.2.15"));
+    assert!(run("ls /etc/ssh").contains("ssh_host_ed25519_key"));
+    assert!(run("sudo -n grep -h ^MACs /etc/ssh/sshd_config").contains("hmac-sha2-512-etm"));
+    assert_eq!(run("systemctl is-active ssh"), "active");
+    assert_eq!(run("systemctl is-active growroot"), "active");
+    assert_eq!(run("systemctl is-enabled cloud-init"), "enabled");
+    guest.close().unwrap();
+}
+
+/// Python and what upstream's hooks call, taken from this host; a package manager that has everything.
+const SMALL_SYSTEM: &str = r#"
+cd "$TARGET_ROOT"
+mkdir -p usr/local/bin usr/lib/systemd/system
+for program in python3 getopt dd xargs tee unlink; do
+    path=$(PATH=/usr/bin:/bin type -P "$program")
+    cp -L "$path" "usr/bin/$program"
+    for library in $(ldd "$path" | grep -o '/[^ ]*'); do
+        [ -e ".$library" ] || { mkdir -p ".$(dirname "$library")"; cp -L "$library" ".$library"; }
+    done
+done
+cp -a "$(/usr/bin/python3 -c 'import os; print(os.path.dirname(os.__file__))')" usr/lib/
+printf '#!/bin/bash\necho fake-install "$@"\n' > usr/local/bin/install-packages
+printf '#!/bin/bash\nexit 0\n' > usr/bin/apt-get
+chmod 755 usr/local/bin/install-packages usr/bin/apt-get
+"#;
+
+const GLUE: &[&str] = &[
+    "package-installs",
+    "pkg-map",
+    "svc-map",
+    "manifests",
+    "element-manifest",
+    "source-repositories",
+    "install-types",
+    "modprobe",
+    "dhcp-all-interfaces",
+    "enable-serial-console",
+    "sysprep",
+];
+
+#[test]
+fn upstreams_own_tools_run_in_a_small_system() {
+    if skip_without_root() || skip_without_trees(&[UPSTREAM]) {
+        return;
+    }
+    let yaml = Command::new("python3").args(["-c", "import yaml"]).status().is_ok_and(|s| s.success());
+    if skip((!yaml || !Path::new("/usr/bin/python3").exists()).then(|| "Python with PyYAML".to_owned())) {
+        return;
+    }
+    let mut sandbox = Sandbox::new();
+    sandbox.fake_os();
+    sandbox.element("small").exports("DIB_INIT_SYSTEM", "systemd").hook("root.d/30-small", SMALL_SYSTEM);
+    let own = sandbox.path("elements").display().to_string();
+    sandbox.env("ELEMENTS_PATH", &format!("{}:{own}", trees::elements_path(&[UPSTREAM])));
+    sandbox.env("DIB_PYTHON_VERSION", "3");
+    let args = ["-t", "tar", "-o", "x", "-p", "some,thing", "fake-os", "small"];
+    let outcome = sandbox.run(args.iter().chain(GLUE)).succeeded();
+    for line in [
+        // Squashed here, mapped and installed by upstream's Python in the tree.
+        "Map install for dhcp-all-interfaces: dhcp-client, ifupdown, ndisc6",
+        "isc-dhcp-client",
+        "fake-install some thing",
+        "Copying pkg-map for dhcp-all-interfaces",
+    ] {
+        assert!(outcome.stderr.contains(line), "'{line}' is missing:\n{}", outcome.stderr);
+    }
+    let manifest = sandbox.read("out/x.d/dib-manifests/dib-element-manifest");
+    assert!(manifest.contains("dhcp-all-interfaces"), "{manifest}");
+    sandbox.assert_clean();
+}

@@ -1,0 +1,84 @@
+//! Element trees of other projects, fetched by `make setup-test` (tests/setup/element-trees.txt).
+
+use std::path::PathBuf;
+
+use super::{Sandbox, skip_without_data, test_data};
+
+/// A tree: the name of its test data, and where in it the elements are.
+#[derive(Debug, Clone, Copy)]
+pub struct Tree {
+    name: &'static str,
+    elements: &'static str,
+}
+
+/// diskimage-builder's own.
+pub const UPSTREAM: Tree = Tree { name: "diskimage-builder-3.43.0", elements: "diskimage_builder/elements" };
+/// For bare metal: the agent's ramdisk.
+pub const IRONIC: Tree = Tree {
+    name: "ironic-python-agent-builder-7.4.0",
+    elements: "ironic_python_agent_builder-7.4.0.data/data/share/ironic-python-agent-builder/dib",
+};
+/// OpenStack on OpenStack.
+pub const TRIPLEO: Tree = Tree {
+    name: "tripleo-image-elements-15.0.0",
+    elements: "tripleo_image_elements-15.0.0.data/data/share/tripleo-image-elements",
+};
+/// Data processing.
+pub const SAHARA: Tree = Tree {
+    name: "sahara-image-elements-19.0.0",
+    elements: "sahara_image_elements-19.0.0.data/data/share/sahara-elements/elements",
+};
+/// Load balancers.
+pub const OCTAVIA: Tree = Tree { name: "octavia-19.0.0", elements: "elements" };
+
+impl Tree {
+    /// The directory of its elements.
+    pub fn path(self) -> PathBuf {
+        test_data(self.name).join(self.elements)
+    }
+
+    /// The names of its elements.
+    pub fn elements(self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path()).unwrap().flatten().filter(|entry| entry.path().is_dir());
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// True when the test is to be skipped because one of the trees is missing.
+pub fn skip_without_trees(trees: &[Tree]) -> bool {
+    skip_without_data(&trees.iter().map(|tree| tree.name).collect::<Vec<_>>())
+}
+
+/// `ELEMENTS_PATH` with these trees, the first one first.
+pub fn elements_path(trees: &[Tree]) -> String {
+    trees.iter().map(|tree| tree.path().display().to_string()).collect::<Vec<_>>().join(":")
+}
+
+/// A sandbox whose elements are those of the trees.
+pub fn sandbox(trees: &[Tree]) -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.env("ELEMENTS_PATH", &elements_path(trees));
+    sandbox
+}
+
+/// The archives of a release that this host's apt uses, as diskimage-builder's Debian elements want them told;
+/// `None` when apt knows none.
+pub fn debian_mirrors(release: &'static str) -> Option<Vec<(&'static str, &'static str)>> {
+    let output = std::process::Command::new("apt-get")
+        .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(REPO_URI)"])
+        .output()
+        .ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let of = |suite: &str| {
+        let prefix = format!("Packages {suite} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(prefix.as_str()));
+        line.map(|uri| &*uri.to_owned().leak())
+    };
+    Some(vec![
+        ("DIB_RELEASE", release),
+        ("DIB_DISTRIBUTION_MIRROR", of(release)?),
+        ("DIB_DEBIAN_SECURITY_MIRROR", of(&format!("{release}-security"))?),
+    ])
+}
