@@ -23,7 +23,7 @@ fn options(name: &str, arch: &str) -> Vec<String> {
     }
     let script = repository().join("elements/yum-minimal/yum-bootstrap/options");
     let mut command = Command::new(script);
-    command.args(["/work", "/root-tree"]).env_clear().env("PATH", dir.path());
+    command.args(["/scratch", "/root-tree"]).env_clear().env("PATH", dir.path());
     for (name, value) in [
         ("ARCH", arch),
         ("DIB_RELEASE", "9"),
@@ -39,8 +39,8 @@ const COMMON: [&str; 6] = [
     "-y",
     "--installroot=/root-tree",
     "--releasever=9",
-    "--config=/work/dnf.conf",
-    "--setopt=reposdir=/work/repos.d",
+    "--config=/scratch/dnf.conf",
+    "--setopt=reposdir=/scratch/repos.d",
     "--setopt=module_platform_id=platform:el9",
 ];
 
