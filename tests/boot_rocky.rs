@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
 use image_create::report::Reporter;
+use support::guest::{answer, ovmf, probe_says};
 use support::images::Wanted;
 use support::standin::Standin;
-use support::{skip, skip_without, skip_without_root};
+use support::{skip_without, skip_without_root};
 
 /// How long it takes to its login prompt, on a machine that does other things as well.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -39,10 +40,7 @@ fn booted(image: &Path, uefi: Option<Ovmf>) -> Guest {
     machine.uefi = uefi;
     let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
     guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), LIMIT).unwrap();
-    let said = guest.transcript();
-    for fact in ["state=running", "failed=", firmware, "root=ext4", "fstab=good", "left=", "machine-id=1"] {
-        assert!(said.contains(&format!("boot-probe: [{fact}]")), "the probe does not say '{fact}':\n{said}");
-    }
+    probe_says(&guest, &["state=running", "failed=", firmware, "root=ext4", "fstab=good", "left=", "machine-id=1"]);
     guest
 }
 
@@ -55,11 +53,7 @@ fn rocky_boots_with_a_bios_and_its_package_manager_works() {
     let mut guest = booted(&wanted(&standin).image(), None);
     guest.send_line("").unwrap();
     guest.login("visitor", "tries-it", SOON).unwrap();
-    let mut run = |line: &str| {
-        let answer = guest.command(line, SOON).unwrap();
-        assert_eq!(answer.code, 0, "{line}: {}", answer.output);
-        answer.output.trim().to_owned()
-    };
+    let mut run = |line: &str| answer(&mut guest, line, SOON);
     // The kernel would write between the lines that are read here.
     run("sudo -n dmesg -n 1");
     assert_eq!(run("systemctl --failed --no-legend"), "");
@@ -81,12 +75,9 @@ fn the_same_image_boots_with_uefi() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
     }
-    let firmware = Ovmf::find(Path::new("/"));
-    if skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) {
-        return;
-    }
+    let Some(firmware) = ovmf() else { return };
     let Some(standin) = Standin::get() else { return };
-    let mut guest = booted(&wanted(&standin).image(), firmware);
+    let mut guest = booted(&wanted(&standin).image(), Some(firmware));
     let prompt = pattern(" login: ").unwrap();
     if !prompt.is_match(&guest.transcript()) {
         guest.expect(&prompt, LIMIT).unwrap();

@@ -9,6 +9,7 @@ use image_create::assemble::host;
 use image_create::boot::{AccelChoice, Guest, Machine, Medium, QEMU, pattern};
 use image_create::plan::output::Tool;
 use image_create::report::Reporter;
+use support::guest::{answer, probe_says};
 use support::images::Wanted;
 use support::{Sandbox, skip, skip_without, skip_without_root};
 
@@ -52,18 +53,12 @@ fn an_image_with_a_policy_boots_enforcing_at_once() {
     machine.serial_log = Some(image.with_extension("serial"));
     let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
     guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), LIMIT).unwrap();
+    probe_says(&guest, &["state=running", "failed="]);
     let said = guest.transcript();
-    for fact in ["state=running", "failed="] {
-        assert!(said.contains(&format!("boot-probe: [{fact}]")), "the probe does not say '{fact}':\n{said}");
-    }
     assert_eq!(said.matches("SELinux:  Initializing").count(), 1, "it booted twice:\n{said}");
     guest.send_line("").unwrap();
     guest.login("visitor", "tries-it", SOON).unwrap();
-    let mut run = |line: &str| {
-        let answer = guest.command(line, SOON).unwrap();
-        assert_eq!(answer.code, 0, "{line}: {}", answer.output);
-        answer.output.trim().to_owned()
-    };
+    let mut run = |line: &str| answer(&mut guest, line, SOON);
     assert_eq!(run("/usr/sbin/getenforce"), "Enforcing");
     // One file of each kind: a secret one, a program, a directory, a symbolic link.
     for (path, label) in

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
 use image_create::report::Reporter;
+use support::guest::{answer, ovmf, probe_says};
 use support::images::Wanted;
 use support::standin::Standin;
-use support::{skip, skip_without, skip_without_root};
+use support::{skip_without, skip_without_root};
 
 /// How long a boot with key generation, resizing and cloud-init takes under emulation, with other tests beside it.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -63,10 +64,7 @@ impl Visitor {
         machine.serial_log = Some(image.with_extension("serial"));
         let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
         guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), LIMIT).unwrap();
-        let said = guest.transcript();
-        for fact in ["state=running", "failed="] {
-            assert!(said.contains(&format!("boot-probe: [{fact}]")), "the probe does not say '{fact}':\n{said}");
-        }
+        probe_says(&guest, &["state=running", "failed="]);
         guest.send_line("").unwrap();
         guest.login("visitor", "tries-it", SOON).unwrap();
         let mut visitor = Self(guest);
@@ -76,9 +74,7 @@ impl Visitor {
     }
 
     fn run(&mut self, line: &str) -> String {
-        let answer = self.0.command(line, SOON).unwrap();
-        assert_eq!(answer.code, 0, "{line}: {}", answer.output);
-        answer.output.trim().to_owned()
+        answer(&mut self.0, line, SOON)
     }
 
     fn sees_what_the_elements_promise(&mut self) {
@@ -127,13 +123,10 @@ fn generic_elements_do_in_a_booted_rocky_what_they_promise() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
     }
-    let firmware = Ovmf::find(Path::new("/"));
-    if skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) {
-        return;
-    }
+    let Some(firmware) = ovmf() else { return };
     let Some(standin) = Standin::get() else { return };
     let wanted = wanted("services-rocky", &["block-device-efi", "rocky-minimal", "epel"], Some(standin));
-    let (_disk, mut visitor) = Visitor::of(&wanted.image(), firmware);
+    let (_disk, mut visitor) = Visitor::of(&wanted.image(), Some(firmware));
     visitor.sees_what_the_elements_promise();
     assert_eq!(visitor.run("systemctl is-active sshd"), "active");
     // The keyfile that the element wrote is the one that is in use.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
 use image_create::report::Reporter;
+use support::guest::{answer, ovmf, probe_says};
 use support::images::Wanted;
 use support::trees::{self, Tree, UPSTREAM, skip_without_trees};
 use support::{Sandbox, repository, skip, skip_without, skip_without_root};
@@ -51,14 +52,6 @@ fn boot(image: &Path, uefi: Option<Ovmf>) -> Guest {
     guest
 }
 
-#[track_caller]
-fn says(guest: &Guest, facts: &[&str]) {
-    let said = guest.transcript();
-    for fact in facts {
-        assert!(said.contains(&format!("boot-probe: [{fact}]")), "the probe does not say '{fact}':\n{said}");
-    }
-}
-
 #[test]
 #[ignore = "has not passed whole yet: part of the work on existing element trees"]
 fn upstreams_debian_builds_and_boots_with_a_bios() {
@@ -67,7 +60,10 @@ fn upstreams_debian_builds_and_boots_with_a_bios() {
     }
     let image = wanted("upstream-mbr", &[UPSTREAM], &["vm", "debian-minimal", "boot-probe"], &[]).image();
     let guest = boot(&image, None);
-    says(&guest, &["state=running", "failed=", "firmware=bios", "root=ext4", "fstab=good", "left=", "machine-id=1"]);
+    probe_says(
+        &guest,
+        &["state=running", "failed=", "firmware=bios", "root=ext4", "fstab=good", "left=", "machine-id=1"],
+    );
     guest.close().unwrap();
 }
 
@@ -90,10 +86,7 @@ fn upstreams_services_build_and_work_with_uefi() {
     if skipped(&[UPSTREAM]) {
         return;
     }
-    let firmware = Ovmf::find(Path::new("/"));
-    if skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) {
-        return;
-    }
+    let Some(firmware) = ovmf() else { return };
     let user = [
         ("DIB_DEV_USER_USERNAME", "visitor"),
         ("DIB_DEV_USER_PASSWORD", "tries-it"),
@@ -101,15 +94,11 @@ fn upstreams_services_build_and_work_with_uefi() {
         ("DIB_DEV_USER_SHELL", "/bin/bash"),
     ];
     let image = wanted("upstream-services", &[UPSTREAM], SERVICES, &user).image();
-    let mut guest = boot(&image, firmware);
-    says(&guest, &["firmware=efi", "root=ext4", "fstab=good", "left="]);
+    let mut guest = boot(&image, Some(firmware));
+    probe_says(&guest, &["firmware=efi", "root=ext4", "fstab=good", "left="]);
     guest.send_line("").unwrap();
     guest.login("visitor", "tries-it", SOON).unwrap();
-    let mut run = |line: &str| {
-        let answer = guest.command(line, SOON).unwrap();
-        assert_eq!(answer.code, 0, "{line}: {}", answer.output);
-        answer.output.trim().to_owned()
-    };
+    let mut run = |line: &str| answer(&mut guest, line, SOON);
     run("sudo -n dmesg -n 1");
     assert_eq!(run("sudo -n id -un"), "root");
     assert!(run("hostname -I").contains("10.0.2.15"));

@@ -6,24 +6,11 @@ use std::collections::BTreeSet;
 
 use image_create::package::map::{ElementMap, Mapped, SharedMaps, Target, map};
 use serde_json::Value;
-use support::standin::Standin;
-use support::{Outcome, Sandbox};
+use support::Sandbox;
+use support::standin::{Standin, build_tar};
 
 /// What the small trees of these tests hold: dnf, and what scripts need.
 const SMALL: &str = "basesystem bash coreutils dnf dnf-plugins-core findutils gawk grep rocky-repos rpm sed";
-
-/// A sandbox that builds small Rocky trees.
-fn sandbox(standin: &Standin) -> Sandbox {
-    let mut sandbox = Sandbox::new();
-    standin.give_to(&mut sandbox);
-    sandbox.env("DIB_ROCKY_PACKAGES", SMALL);
-    sandbox
-}
-
-/// Builds `out/x.tar`.
-fn build(sandbox: &Sandbox, elements: &[&str]) -> Outcome {
-    sandbox.run_long([&["-n", "-t", "tar", "-o", "x", "rocky-minimal"], elements].concat())
-}
 
 /// Helpers for the hooks in which these tests look at what happens.
 const HELPERS: &str = r#"
@@ -39,7 +26,7 @@ wanted() { dnf -q -C repoquery --userinstalled --qf '%{name}' | grep -qx "$1"; }
 #[test]
 fn install_packages_installs_removes_upgrades_and_downloads() {
     let Some(standin) = Standin::get() else { return };
-    let sandbox = sandbox(&standin);
+    let sandbox = standin.sandbox(SMALL);
     let body = r#"
 dnf -y -q mark remove gawk
 install-packages "rsync gawk" zstd > /root/out
@@ -74,14 +61,14 @@ install-packages -h > /root/out
 grep usage /root/out
 "#;
     sandbox.element("look").hook("install.d/50-look", &format!("{HELPERS}{body}"));
-    build(&sandbox, &["look"]).succeeded();
+    build_tar(&sandbox, &["look"]).succeeded();
     sandbox.assert_clean();
 }
 
 #[test]
 fn names_are_mapped_and_left_out() {
     let Some(standin) = Standin::get() else { return };
-    let sandbox = sandbox(&standin);
+    let sandbox = standin.sandbox(SMALL);
     let body = r#"
 # By an element's map, which may name several packages or none.
 install-packages -m look tools nothing
@@ -113,7 +100,7 @@ install-packages hostname
     let map = r#"{"family": {"redhat": {"tools": "bzip2 cpio", "nothing": ""}}}"#;
     let look = sandbox.element("look").file("pkg-map", map).file("a-key/key", &new_key(&sandbox)).deps(&["pkg-map"]);
     look.hook("install.d/50-look", &format!("{HELPERS}{body}"));
-    build(&sandbox, &["look"]).succeeded();
+    build_tar(&sandbox, &["look"]).succeeded();
     sandbox.assert_clean();
 }
 
@@ -139,7 +126,7 @@ fn new_key(sandbox: &Sandbox) -> String {
 #[test]
 fn package_lists_of_elements_and_who_asked_for_what() {
     let Some(standin) = Standin::get() else { return };
-    let sandbox = sandbox(&standin);
+    let sandbox = standin.sandbox(SMALL);
     sandbox
         .element("first")
         .deps(&["package-installs", "pkg-map"])

@@ -20,6 +20,7 @@
 
 pub mod cpio;
 pub mod element;
+pub mod guest;
 pub mod images;
 pub mod leaks;
 pub mod mirror;

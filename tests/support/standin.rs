@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use super::{Sandbox, repository, skip_without, skip_without_root};
+use super::{Outcome, Sandbox, repository, skip_without, skip_without_root};
 
 /// What building it needs of the host: tests/rocky-standin/host-packages.txt.
 const TOOLS: &[&str] =
@@ -60,10 +60,23 @@ impl Standin {
         sandbox.env("DIB_ROCKY_GPG_KEY", &self.key().to_string_lossy());
     }
 
+    /// A sandbox that builds Rocky trees of `packages`.
+    pub fn sandbox(&self, packages: &str) -> Sandbox {
+        let mut sandbox = Sandbox::new();
+        self.give_to(&mut sandbox);
+        sandbox.env("DIB_ROCKY_PACKAGES", packages);
+        sandbox
+    }
+
     /// Serves the mirror on loopback.
     pub fn serve(&self) -> Served {
         Served::start(&self.mirror())
     }
+}
+
+/// Builds `out/x.tar` of rocky-minimal and `elements`, without the element base.
+pub fn build_tar(sandbox: &Sandbox, elements: &[&str]) -> Outcome {
+    sandbox.run_long([&["-n", "-t", "tar", "-o", "x", "rocky-minimal"], elements].concat())
 }
 
 /// serve.py with a mirror; ends when dropped, and with the test.
