@@ -16,6 +16,7 @@ pub mod filesystem;
 mod gzip;
 pub mod host;
 pub mod identity;
+pub mod initramfs;
 pub mod kernel;
 pub mod loop_device;
 pub mod lvm;
