@@ -79,8 +79,10 @@ fn partitions_of_both_tables() {
     assert_eq!(found[0].label, "EFI System");
     assert_eq!(found[1], Partition { number: 2, uuid: UUID.to_owned(), label: "root".to_owned() });
 
-    let mbr =
-        script("dos", "label-id: 0x12ab34cd\n1 : size=4MiB\n2 : size=16MiB, type=5\n5 : size=4MiB, type=83\n6 : size=4MiB, type=83\n");
+    let mbr = script(
+        "dos",
+        "label-id: 0x12ab34cd\n1 : size=4MiB\n2 : size=16MiB, type=5\n5 : size=4MiB, type=83\n6 : size=4MiB, type=83\n",
+    );
     let bytes = write(&mbr).unwrap();
     let found: Vec<String> = partitions(&mut Cursor::new(&bytes), 512).unwrap().into_iter().map(|p| p.uuid).collect();
     assert_eq!(found, ["12ab34cd-01", "12ab34cd-02", "12ab34cd-05", "12ab34cd-06"]);

@@ -3,6 +3,7 @@
 pub mod builtin;
 pub mod disk;
 pub mod environment;
+pub mod initramfs;
 pub mod output;
 mod packages;
 mod print;
