@@ -12,6 +12,7 @@ pub mod console;
 pub mod devices;
 pub mod hooks;
 pub mod lvm;
+pub mod modprobe;
 pub mod modules;
 pub mod mounts;
 pub mod probe;

@@ -3,27 +3,28 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::process::ExitCode;
 
 use image_init::cmdline::CommandLine;
-use image_init::modules::{Index, Loader};
 use image_init::root::{self, Finder};
 use image_init::root_spec::RootSpec;
-use image_init::{console, hooks, mounts, rescue, switch};
+use image_init::{console, hooks, modprobe, mounts, rescue, switch};
 
-fn main() {
+fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    if std::env::args_os().next().is_some_and(|name| modprobe::is_meant(&name.to_string_lossy())) {
+        let words: Vec<String> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+        return modprobe::run(&words);
+    }
     if std::process::id() != 1 {
         eprintln!("image-init: this is the first program of an initramfs; it does nothing elsewhere");
-        std::process::exit(2);
+        return ExitCode::from(2);
     }
     if let Err(e) = mounts::mount_api() {
         console::error(&format!("The boot stopped: {e}"));
     }
     let line = CommandLine::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let settings = ["/usr/lib/modprobe.d", "/lib/modprobe.d", "/etc/modprobe.d"].map(Path::new);
-    let index = Index::read(&Path::new("/lib/modules").join(release.trim()), &settings, &line);
-    let mut loader = Loader::new(index, line.clone());
+    let mut loader = modprobe::loader();
     let mut finder = Finder::new(&mut loader, &line);
     loop {
         if let Err(why) = boot(&mut finder, &line, &arguments) {

@@ -151,13 +151,6 @@ impl Index {
         files.push(file.clone());
         after.iter().for_each(|module| self.add_to_order(module, seen, files));
     }
-
-    /// Whether the initramfs has a module of this name, or the kernel has it built in.
-    #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        let name = normal(name);
-        self.files.contains_key(&name) || self.builtin.contains(&name)
-    }
 }
 
 /// What groups patterns so that a device needs few comparisons: the bus, up to the colon.
@@ -204,6 +197,14 @@ impl Loader {
             }
         }
         any
+    }
+
+    /// Whether a name means a module that is loaded, or built into the kernel.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let name = normal(name);
+        let means = |name: &String| self.loaded.contains(name) || self.index.builtin.contains(name);
+        means(&name) || self.index.for_device(&name).iter().any(means)
     }
 
     fn insert(&self, file: &str, module: &str) -> io::Result<()> {

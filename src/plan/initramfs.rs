@@ -13,6 +13,9 @@ use crate::yaml::{self, Node};
 /// The name of the file in an element's folder.
 pub const FILE: &str = "initramfs.json";
 
+/// The folder of the engine's data in which the descriptions of a build's elements lie, a folder for each.
+pub const FOLDER: &str = "initramfs";
+
 /// The stages of the boot at which hooks are run, in order (`image-init` names them).
 pub const STAGES: [&str; 4] = image_init::hooks::STAGES;
 
@@ -119,6 +122,16 @@ impl Spec {
             }
         }
         Faults::or(faults, all)
+    }
+
+    /// Checks that the files beside the description are there.
+    ///
+    /// # Errors
+    /// Each file that is not.
+    pub fn check_own_files(&self, described_in: &Path) -> Result<(), Faults> {
+        let missing = self.own_files().filter(|f| !f.is_file());
+        let fault = |f: &Path| Fault::at(Place::file(described_in), format!("there is no file {}", f.display()));
+        Faults::or(missing.map(fault).collect(), ())
     }
 
     /// The files beside the description, absolute if the description's name was.
