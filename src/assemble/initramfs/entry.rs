@@ -63,7 +63,7 @@ impl Content {
     ///
     /// # Errors
     /// When a file of the host cannot be looked at.
-    pub fn len(&self) -> std::io::Result<u64> {
+    pub fn size(&self) -> std::io::Result<u64> {
         Ok(match self {
             Self::Empty => 0,
             Self::Bytes(bytes) => bytes.len() as u64,
@@ -173,9 +173,15 @@ mod tests {
 
     #[test]
     fn names_lose_what_every_name_has() {
-        for (given, plain) in
-            [("./bin/sh", "bin/sh"), ("//bin/", "bin"), ("/", "."), (".", "."), ("", "."), ("..a", "..a"), ("./.x", ".x")]
-        {
+        for (given, plain) in [
+            ("./bin/sh", "bin/sh"),
+            ("//bin/", "bin"),
+            ("/", "."),
+            (".", "."),
+            ("", "."),
+            ("..a", "..a"),
+            ("./.x", ".x"),
+        ] {
             assert_eq!(plain_name(given.as_bytes()), plain.as_bytes(), "{given}");
         }
     }
