@@ -3,5 +3,11 @@
 //! An initramfs is a row of cpio archives, each plain or compressed as a whole, that the kernel unpacks
 //! one over the other (`Documentation/driver-api/early-userspace/buffer-format.rst` of Linux).
 
+pub mod compression;
+pub mod cpio;
 pub mod entry;
+mod input;
+pub mod segments;
+pub mod tree;
 pub mod view;
+pub mod write;
