@@ -5,6 +5,7 @@
 
 pub mod compression;
 pub mod cpio;
+pub mod closure;
 pub mod entry;
 mod input;
 pub mod segments;
