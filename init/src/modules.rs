@@ -36,6 +36,16 @@ pub fn normal(name: &str) -> String {
     name.replace('-', "_")
 }
 
+/// The form in which aliases are compared: with `_` for `-`, except within the brackets of a pattern.
+fn plain(alias: &str) -> String {
+    let mut inside = false;
+    let plain = |c: char| {
+        inside = (inside || c == '[') && c != ']';
+        if c == '-' && !inside { '_' } else { c }
+    };
+    alias.chars().map(plain).collect()
+}
+
 /// The name of the module in a file: `kernel/fs/ext4/ext4.ko` is `ext4`.
 #[must_use]
 pub fn name_of(file: &str) -> String {
@@ -81,8 +91,7 @@ impl Index {
         for line in text.lines() {
             let mut words = line.split_whitespace();
             if let (Some("alias"), Some(pattern), Some(module)) = (words.next(), words.next(), words.next()) {
-                // Names of things (`fs-ext4`, `char-major-10-229`) are written with - or _ at will, like modules.
-                let pattern = if pattern.contains(':') { pattern.to_owned() } else { normal(pattern) }.into_bytes();
+                let pattern = plain(pattern).into_bytes();
                 self.aliases.entry(kind(&pattern)).or_default().push((pattern, normal(module)));
             }
         }
@@ -118,6 +127,7 @@ impl Index {
     /// The modules that know a device, blacklisted ones left out.
     #[must_use]
     pub fn for_device(&self, modalias: &str) -> Vec<String> {
+        let modalias = plain(modalias);
         let text = modalias.as_bytes();
         let known = self.aliases.get(&kind(text)).into_iter().flatten();
         let mut found = Vec::new();
@@ -256,6 +266,7 @@ mod tests {
         assert_eq!(index().for_device("virtio:d00000002v00001AF4"), ["virtio_blk"]);
         assert!(index().for_device("pci:v00001AF4d00001000sv0sd0bc0sc0i0").is_empty(), "blacklisted");
         assert_eq!(index().order("fs-ext4", &HashSet::new()).len(), 4);
+        assert_eq!(plain("of:N*T*Cnxp,imx-[0-9]-*"), "of:N*T*Cnxp,imx_[0-9]_*");
         assert!(index().order("nothing", &HashSet::new()).is_empty());
     }
 }
