@@ -6,7 +6,9 @@
 pub mod compression;
 pub mod cpio;
 pub mod entry;
+pub mod extract;
 mod input;
+pub mod names;
 pub mod segments;
 pub mod tree;
 pub mod view;
