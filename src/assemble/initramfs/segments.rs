@@ -17,6 +17,8 @@ use crate::error::{Fault, Faults, Place, on};
 
 /// Unpacked data that is read at a time.
 const BUFFER: usize = 128 << 10;
+/// Bytes that tell what begins: the magic numbers, and the check of an xz stream.
+const FIRST: usize = 8;
 
 /// How much is read of an image, against files that unpack to more than any machine has.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +68,9 @@ pub struct Segment {
     pub unpacked: u64,
     /// Archives that end as they should. The kernel takes those that do not.
     pub trailers: u64,
+    /// Why the kernel would not take it, though it can be read here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// Where an entry stands.
@@ -75,6 +80,8 @@ pub struct At {
     pub segment: usize,
     /// The number of the entry in the segment, from 0.
     pub index: u64,
+    /// Its first byte in what the segment unpacks to.
+    pub offset: u64,
 }
 
 /// What a walk comes to.
@@ -158,7 +165,7 @@ impl Walk<'_> {
         let reading = || on("reading", path);
         self.input.pass_zeros().with_context(reading)?;
         let offset = self.input.offset();
-        let first = self.input.peek(6).with_context(reading)?;
+        let first = self.input.peek(FIRST).with_context(reading)?;
         if first.is_empty() {
             return Ok(false);
         }
@@ -169,9 +176,17 @@ impl Walk<'_> {
         } else {
             return Err(self.unknown(offset));
         };
-        let number = self.segments.len() + 1;
-        let mut segment =
-            Segment { number, offset, len: 0, compression, format: None, entries: 0, unpacked: 0, trailers: 0 };
+        let mut segment = Segment {
+            number: self.segments.len() + 1,
+            offset,
+            len: 0,
+            compression,
+            format: None,
+            entries: 0,
+            unpacked: 0,
+            trailers: 0,
+            warning: doubt(compression, first),
+        };
         if compression == Compression::None {
             plain(self.image, &mut self.input, &mut segment, &mut self.left, visit)?;
         } else {
@@ -204,6 +219,12 @@ impl Walk<'_> {
         };
         Faults::from(fault).into()
     }
+}
+
+/// The kernel's xz decoder knows no check but CRC32 (`lib/xz/xz_dec_stream.c`).
+fn doubt(compression: Compression, first: &[u8]) -> Option<String> {
+    let check = first.get(7).filter(|_| compression == Compression::Xz)?;
+    (*check > 1).then(|| "its check is not CRC32, which is all that the kernel knows (xz --check=crc32)".to_owned())
 }
 
 /// Reads a plain archive up to its end, or to what is no header any more.
@@ -289,7 +310,7 @@ fn entry<R: std::io::BufRead>(
             };
             left.entries = rest;
             segment.format = reader.format();
-            let at = At { segment: segment.number, index: segment.entries };
+            let at = At { segment: segment.number, index: segment.entries, offset: reader.start() };
             segment.entries += 1;
             visit(Step::Entry { at, entry, body: reader })
         }

@@ -46,6 +46,8 @@ struct Body {
 pub struct Reader<R> {
     input: R,
     offset: u64,
+    /// Where the last header stands.
+    start: u64,
     /// Where the next header may stand.
     next: u64,
     format: Option<Format>,
@@ -56,12 +58,17 @@ pub struct Reader<R> {
 impl<R: BufRead> Reader<R> {
     /// Reads from `input`, whose first byte has the offset 0.
     pub fn new(input: R) -> Self {
-        Self { input, offset: 0, next: 0, format: None, body: Body::default(), damage: None }
+        Self { input, offset: 0, start: 0, next: 0, format: None, body: Body::default(), damage: None }
     }
 
     /// Bytes that were taken.
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Where the header of the last entry stands.
+    pub fn start(&self) -> u64 {
+        self.start
     }
 
     /// The format of the last header.
@@ -99,6 +106,7 @@ impl<R: BufRead> Reader<R> {
 
     fn entry(&mut self) -> io::Result<Item> {
         let start = self.offset;
+        self.start = start;
         let mut header = [0; HEADER];
         let got = self.take(&mut header)?;
         if got < HEADER {

@@ -228,6 +228,13 @@ impl Tree {
         self.files[dir].children.remove(&name).is_some()
     }
 
+    /// The names in a directory, sorted; links on the way and at its end are followed. `None` if it is no directory.
+    #[must_use]
+    pub fn names(&self, dir: impl AsRef<[u8]>) -> Option<Vec<Vec<u8>>> {
+        let file = &self.files[self.lead(dir.as_ref(), true).id()?];
+        file.entry.is_dir().then(|| file.children.keys().cloned().collect())
+    }
+
     /// Which entry of the image gave a file its content (of other things: made it), by its path without links.
     #[must_use]
     pub fn from(&self, path: impl AsRef<[u8]>) -> Option<At> {
