@@ -31,6 +31,7 @@ pub mod rpms;
 pub mod standin;
 pub mod trees;
 pub mod ubuntu;
+pub mod volumes;
 
 use std::ffi::OsStr;
 use std::io::Write;
