@@ -33,6 +33,8 @@ pub enum InitramfsVerb {
     Extract(ExtractArgs),
     /// Tell what an image consists of
     Info(InfoArgs),
+    /// Make an image for a kernel from nothing
+    Build(super::initramfs_build::BuildArgs),
 }
 
 /// Which names are printed, and how.

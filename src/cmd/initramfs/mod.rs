@@ -1,5 +1,6 @@
 //! `image-create initramfs`.
 
+mod build;
 mod cat;
 mod extract;
 mod info;
@@ -27,6 +28,7 @@ pub fn run(args: &InitramfsArgs, reporter: &Reporter) -> Result<u8> {
         InitramfsVerb::List(list) => list::run(list, &Image::new(&list.file, limits))?,
         InitramfsVerb::Cat(cat) => cat::run(cat, &Image::new(&cat.file, limits))?,
         InitramfsVerb::Extract(extract) => extract::run(extract, &Image::new(&extract.file, limits), reporter)?,
+        InitramfsVerb::Build(args) => return build::run(args, reporter),
         InitramfsVerb::Info(info) => info::run(info, &Image::new(&info.file, limits), reporter)?,
     }
     Ok(0)
