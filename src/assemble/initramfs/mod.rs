@@ -5,4 +5,5 @@
 
 pub mod closure;
 pub mod entry;
+pub mod modules;
 pub mod view;
