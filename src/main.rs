@@ -43,6 +43,7 @@ fn run(cli: Cli, name: &str) -> anyhow::Result<u8> {
         }
         Verb::Plan(args) => cmd::plan::run(&args),
         Verb::Element(args) => cmd::element::run(&args),
+        Verb::Initramfs(args) => cmd::initramfs::run(&args, &Reporter::plain()),
         Verb::Boot(args) => cmd::boot::run(&args, &Reporter::plain()),
         Verb::Doctor(args) => cmd::doctor::run(&args),
         Verb::Completions { shell } => cmd::shell::completions(shell),

@@ -49,6 +49,17 @@ impl Partial {
         &self.path
     }
 
+    /// Syncs what was written and renames it to `target`, over what is there.
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub fn place(self, target: &Path) -> Result<()> {
+        File::open(&self.path).and_then(|f| f.sync_all()).with_context(|| on("syncing", &self.path))?;
+        self.rename(target)?;
+        let dir = directory_of(target);
+        File::open(dir).and_then(|d| d.sync_all()).with_context(|| on("syncing", dir))
+    }
+
     fn rename(mut self, target: &Path) -> Result<()> {
         let renaming = || format!("renaming {} to {}", self.path.display(), target.display());
         std::fs::rename(&self.path, target).with_context(renaming)?;

@@ -4,6 +4,7 @@ pub mod boot;
 pub mod build;
 pub mod doctor;
 pub mod element;
+pub mod initramfs;
 pub mod old_names;
 
 use std::ffi::OsString;
@@ -35,6 +36,8 @@ pub enum Verb {
     Plan(Box<build::PlanArgs>),
     /// Look at elements
     Element(element::ElementArgs),
+    /// Read and edit initramfs images
+    Initramfs(Box<initramfs::InitramfsArgs>),
     /// Boot an image under QEMU, by hand or to see what its console says
     Boot(Box<boot::BootArgs>),
     /// Tell what this host lacks, and how to get it
@@ -49,7 +52,7 @@ pub enum Verb {
 }
 
 /// The verbs' names: a first word among them is the verb, any other starts a build.
-const VERBS: &[&str] = &["build", "plan", "element", "boot", "doctor", "completions", "man", "help"];
+const VERBS: &[&str] = &["build", "plan", "element", "initramfs", "boot", "doctor", "completions", "man", "help"];
 
 /// The arguments with the verb in place: `build` is put in where none was given, and everything
 /// is a build under the old names `disk-image-create` and `ramdisk-image-create`.

@@ -7,6 +7,7 @@ pub mod diskimage_builder;
 pub mod doctor;
 pub mod element;
 pub mod element_info;
+pub mod initramfs;
 pub mod lint;
 pub mod old_names;
 pub mod plan;

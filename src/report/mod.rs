@@ -165,6 +165,18 @@ impl Reporter {
         out.flush().ok();
     }
 
+    /// Writes bytes to stdout as they are. A closed pipe is not an error here either.
+    ///
+    /// # Errors
+    /// When writing fails, as on a full disk.
+    pub fn result_bytes(bytes: &[u8]) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        match out.write_all(bytes).and_then(|()| out.flush()) {
+            Err(err) if err.kind() != std::io::ErrorKind::BrokenPipe => Err(err),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes an error text to stderr, for `main`.
     pub fn error(text: &str) {
         let mut err = std::io::stderr().lock();

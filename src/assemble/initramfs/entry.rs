@@ -52,14 +52,144 @@ pub enum Content {
     Empty,
     /// Held in memory.
     Bytes(Arc<[u8]>),
+    /// In an image that was read without keeping the contents of files: only the length in bytes is known.
+    Unread(u64),
     /// Read from a file of the host when the image is written.
     File(PathBuf),
 }
 
+impl Content {
+    /// Bytes that stand in the archive for this; of a file of the host as it is now.
+    ///
+    /// # Errors
+    /// When a file of the host cannot be looked at.
+    pub fn size(&self) -> std::io::Result<u64> {
+        Ok(match self {
+            Self::Empty => 0,
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Unread(len) => *len,
+            Self::File(path) => std::fs::metadata(path)?.len(),
+        })
+    }
+}
+
 impl Entry {
+    /// An entry of `root` with one name, whose mode is `mode` with type bits.
+    pub fn new(name: impl AsRef<[u8]>, mode: u32) -> Self {
+        Self {
+            name: plain_name(name.as_ref()).to_vec(),
+            mode,
+            uid: 0,
+            gid: 0,
+            mtime: 0,
+            nlink: 1,
+            ino: 0,
+            dev: (0, 0),
+            rdev: (0, 0),
+            content: Content::Empty,
+        }
+    }
+
+    /// The same with a content.
+    #[must_use]
+    pub fn with(mut self, content: Content) -> Self {
+        self.content = content;
+        self
+    }
+
     /// Gives the type bits.
     #[must_use]
     pub fn kind(&self) -> u32 {
         self.mode & TYPE_MASK
+    }
+
+    /// Whether it is a directory.
+    #[must_use]
+    pub fn is_dir(&self) -> bool {
+        self.kind() == DIRECTORY
+    }
+
+    /// Whether it is one of the four kinds that have neither content nor children.
+    #[must_use]
+    pub fn is_special(&self) -> bool {
+        matches!(self.kind(), CHARACTER | BLOCK | FIFO | SOCKET)
+    }
+
+    /// The target of a symbolic link.
+    #[must_use]
+    pub fn target(&self) -> Option<&[u8]> {
+        match &self.content {
+            Content::Bytes(target) if self.kind() == LINK => Some(target),
+            _ => None,
+        }
+    }
+
+    /// The name for messages, with `/` before it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        shown(&self.name)
+    }
+}
+
+/// A name as messages show it: absolute, bytes that are no printable text as `\ooo`.
+#[must_use]
+pub fn shown(name: &[u8]) -> String {
+    if name == b"." { "/".to_owned() } else { format!("/{}", escaped(name)) }
+}
+
+/// Bytes as text on one line: control characters, backslashes and what is not UTF-8 as `\ooo`.
+#[must_use]
+pub fn escaped(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() || c == '\\' {
+                let mut bytes = [0; 4];
+                c.encode_utf8(&mut bytes).bytes().for_each(|b| text.push_str(&format!("\\{b:03o}")));
+            } else {
+                text.push(c);
+            }
+        }
+        chunk.invalid().iter().for_each(|b| text.push_str(&format!("\\{b:03o}")));
+    }
+    text
+}
+
+/// A name without `/` and `./` at its beginning and `/` at its end; `.` for the root itself.
+#[must_use]
+pub fn plain_name(mut name: &[u8]) -> &[u8] {
+    loop {
+        name = match name {
+            [b'/', rest @ ..] | [b'.', b'/', rest @ ..] | [rest @ .., b'/'] => rest,
+            [] => return b".",
+            _ => return name,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lose_what_every_name_has() {
+        for (given, plain) in [
+            ("./bin/sh", "bin/sh"),
+            ("//bin/", "bin"),
+            ("/", "."),
+            (".", "."),
+            ("", "."),
+            ("..a", "..a"),
+            ("./.x", ".x"),
+        ] {
+            assert_eq!(plain_name(given.as_bytes()), plain.as_bytes(), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_text_is_shown_on_one_line() {
+        assert_eq!(shown(b"a\xffb\n\\"), "/a\\377b\\012\\134");
+        assert_eq!(shown("größe".as_bytes()), "/größe");
+        assert_eq!(shown(b"."), "/");
     }
 }

@@ -4,6 +4,14 @@
 //! one over the other (`Documentation/driver-api/early-userspace/buffer-format.rst` of Linux).
 
 pub mod closure;
+pub mod compression;
+pub mod cpio;
 pub mod entry;
+pub mod extract;
+mod input;
 pub mod modules;
+pub mod names;
+pub mod segments;
+pub mod tree;
 pub mod view;
+pub mod write;

@@ -17,6 +17,7 @@ pub mod tables;
 mod tests;
 mod trie;
 
+pub use compressed::unpacked;
 pub use index::{Index, IndexError, Module, kernels};
 pub use profile::Profile;
 pub use select::{Picked, Selection};
