@@ -1,6 +1,7 @@
 //! `image-create initramfs`.
 
 mod cat;
+pub mod check;
 mod extract;
 mod info;
 mod list;
@@ -28,6 +29,7 @@ pub fn run(args: &InitramfsArgs, reporter: &Reporter) -> Result<u8> {
         InitramfsVerb::Cat(cat) => cat::run(cat, &Image::new(&cat.file, limits))?,
         InitramfsVerb::Extract(extract) => extract::run(extract, &Image::new(&extract.file, limits), reporter)?,
         InitramfsVerb::Info(info) => info::run(info, &Image::new(&info.file, limits), reporter)?,
+        InitramfsVerb::Check(args) => return check::run(args, limits, reporter),
     }
     Ok(0)
 }
