@@ -138,7 +138,9 @@ impl<'a> Closure<'a> {
     /// What the file at a path without links is.
     pub fn kind(&mut self, path: &Path) -> FileKind {
         match self.files.kind(path) {
-            Kind::Elf(object) if object.interpreter.is_some() || object.is_program => FileKind::Program,
+            // libc can be run as well, to print its version.
+            Kind::Elf(object) if object.soname.is_none() && object.interpreter.is_some() => FileKind::Program,
+            Kind::Elf(object) if object.is_program => FileKind::Program,
             Kind::Elf(_) => FileKind::Library,
             Kind::Script(_) => FileKind::Script,
             Kind::Damaged(_) => FileKind::Damaged,
