@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::initramfs_check::CheckArgs;
 use crate::assemble::initramfs::names::NamePattern;
 use crate::assemble::initramfs::segments::Limits;
 
@@ -33,8 +34,13 @@ pub enum InitramfsVerb {
     Extract(ExtractArgs),
     /// Tell what an image consists of
     Info(InfoArgs),
+<<<<<<< HEAD
     /// Make an image for a kernel from nothing
     Build(super::initramfs_build::BuildArgs),
+=======
+    /// Prove that everything in an image has what it needs
+    Check(CheckArgs),
+>>>>>>> k5
 }
 
 /// Which names are printed, and how.

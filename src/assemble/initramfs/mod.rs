@@ -4,6 +4,7 @@
 //! one over the other (`Documentation/driver-api/early-userspace/buffer-format.rst` of Linux).
 
 pub mod build;
+pub mod check;
 pub mod closure;
 pub mod compression;
 pub mod cpio;

@@ -2,6 +2,7 @@
 
 mod build;
 mod cat;
+pub mod check;
 mod extract;
 mod info;
 mod list;
@@ -30,6 +31,7 @@ pub fn run(args: &InitramfsArgs, reporter: &Reporter) -> Result<u8> {
         InitramfsVerb::Extract(extract) => extract::run(extract, &Image::new(&extract.file, limits), reporter)?,
         InitramfsVerb::Build(args) => return build::run(args, reporter),
         InitramfsVerb::Info(info) => info::run(info, &Image::new(&info.file, limits), reporter)?,
+        InitramfsVerb::Check(args) => return check::run(args, limits, reporter),
     }
     Ok(0)
 }
