@@ -5,6 +5,7 @@
 
 pub mod compression;
 pub mod cpio;
+pub mod edit;
 pub mod entry;
 pub mod extract;
 mod input;

@@ -1,6 +1,7 @@
 //! `image-create initramfs`.
 
 mod cat;
+mod edit;
 mod extract;
 mod info;
 mod list;
@@ -27,6 +28,7 @@ pub fn run(args: &InitramfsArgs, reporter: &Reporter) -> Result<u8> {
         InitramfsVerb::List(list) => list::run(list, &Image::new(&list.file, limits))?,
         InitramfsVerb::Cat(cat) => cat::run(cat, &Image::new(&cat.file, limits))?,
         InitramfsVerb::Extract(extract) => extract::run(extract, &Image::new(&extract.file, limits), reporter)?,
+        InitramfsVerb::Edit(edit) => edit::run(edit, &Image::new(&edit.base, limits), reporter)?,
         InitramfsVerb::Info(info) => info::run(info, &Image::new(&info.file, limits), reporter)?,
     }
     Ok(0)
