@@ -1,4 +1,5 @@
-//! Packs `elements/`, `package-maps/` and `lib/` into one tar archive for the program to carry.
+//! Packs `elements/`, `package-maps/` and `lib/` into one tar archive for the program to carry, and builds the
+//! small first program of initramfs images.
 //!
 //! The archive depends on names, contents, links and execute bits only: sorted, one time stamp, one
 //! owner, two modes. So the same sources give the same program.
@@ -8,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
@@ -27,10 +29,43 @@ fn main() -> io::Result<()> {
     }
     archive.into_inner()?;
 
+    build_init()?;
+
     let digest = Sha256::digest(fs::read(&out)?);
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     println!("cargo:rustc-env=BUILTIN_DIGEST={hex}");
     println!("cargo:rerun-if-changed=build.rs");
+    Ok(())
+}
+
+/// Builds `image-init`, the first program of initramfs images, for the program to carry: small, static, for the same machine.
+fn build_init() -> io::Result<()> {
+    let variable = |name: &str| env::var(name).map_err(|e| io::Error::other(format!("{name}: {e}")));
+    let (out, target) = (PathBuf::from(variable("OUT_DIR")?), variable("TARGET")?);
+    // Its own folder: cargo holds a lock on the one that it is building in.
+    let folder = out.join("init");
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo.args(["build", "--quiet", "--locked", "--release", "--package", "image-init", "--bin", "image-init"]);
+    cargo.args(["--target", &target, "--target-dir"]).arg(&folder);
+    for (name, value) in
+        [("OPT_LEVEL", "z"), ("LTO", "true"), ("PANIC", "abort"), ("CODEGEN_UNITS", "1"), ("STRIP", "symbols")]
+    {
+        cargo.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
+    }
+    // What cargo tells build scripts about this package, and the wrappers of clippy, are not meant for the other one.
+    for name in
+        ["RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CARGO_ENCODED_RUSTFLAGS"]
+    {
+        cargo.env_remove(name);
+    }
+    println!("cargo:rerun-if-changed=init");
+    println!("cargo:rerun-if-changed=Cargo.lock");
+    let status = cargo.status()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("building image-init: {status}")));
+    }
+    let built = folder.join(&target).join("release/image-init");
+    println!("cargo:rustc-env=IMAGE_INIT={}", built.display());
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use support::volumes::{self, sound_and_holds};
 use support::{Sandbox, image_create, repository, skip_without, skip_without_root};
 
 /// A place with parameters for the block device layer.
@@ -138,9 +139,10 @@ fn mounts_below(dir: &Path) -> usize {
     mounts.lines().filter(|line| line.contains(dir.to_str().unwrap())).count()
 }
 
-fn is_attached(image: &Path) -> bool {
+/// Whether a loop device shows a file below `dir`.
+fn is_attached(dir: &Path) -> bool {
     let files = glob::glob("/sys/block/loop*/loop/backing_file").unwrap().flatten();
-    files.filter_map(|file| std::fs::read_to_string(file).ok()).any(|text| Path::new(text.trim_end()) == image)
+    files.filter_map(|file| std::fs::read_to_string(file).ok()).any(|text| Path::new(text.trim_end()).starts_with(dir))
 }
 
 #[test]
@@ -166,7 +168,7 @@ fn a_disk_is_made_mounted_and_removed() {
     assert_eq!(fstab, "LABEL=cloudimg-rootfs / ext4 noatime 0 1\nLABEL=variable /var ext4 defaults 0 2\n");
 
     place.prints(&["umount"]);
-    assert_eq!((mounts_below(&place.path("mnt")), is_attached(&image)), (0, false));
+    assert_eq!((mounts_below(&place.path("mnt")), is_attached(place.dir.path())), (0, false));
     // A second time there is nothing left to do.
     place.prints(&["umount"]);
     place.prints(&["delete"]);
@@ -174,24 +176,57 @@ fn a_disk_is_made_mounted_and_removed() {
 }
 
 #[test]
-fn b13_what_was_made_before_a_failure_is_undone_and_the_state_stays() {
-    if skip_without_root() || skip_without(&["mke2fs"]) {
+fn b10_volume_groups_are_made_mounted_and_removed() {
+    if skip_without_root() || skip_without(&["mke2fs", "lvm", "e2fsck", "debugfs"]) {
         return;
     }
-    let place = Place::new(&DATA_DISK.replace("FSTYPE", "ext4"), "image-size: 1048576KiB\n");
+    let place = Place::new(volumes::LAYOUT, "image-size: 512MiB\n");
     place.prints(&["init"]);
-    // The second mount has no place: a file is where its directory would be. The first one is there by then.
+    place.prints(&["create"]);
+    let image = place.path("images/image0.raw");
+    let devices = place.prints(&["getval", "image-block-devices"]);
+    for name in ["image0", "a", "b", "lv_var", "lv_root"] {
+        assert!(devices.contains(&format!("[{name}]=/dev/loop")), "{devices}");
+    }
+    assert_eq!(mounts_below(&place.path("mnt")), 2);
+    std::fs::write(place.path("mnt/file"), "kept").unwrap();
+    std::fs::write(place.path("mnt/var/file"), "kept").unwrap();
+    place.prints(&["umount"]);
+    place.prints(&["umount"]);
+    assert_eq!((mounts_below(&place.path("mnt")), is_attached(place.dir.path())), (0, false));
+    // Both have what was written to them, the one that lies on two partitions as well.
+    for volume in volumes::volumes(&place.path("lvm"), &image) {
+        sound_and_holds(&volume, "/file");
+    }
+    place.prints(&["delete"]);
+    assert!(!image.exists() && !place.path("states/block-device").exists());
+}
+
+/// Makes disks whose second mount has no place; the first one is there by then.
+fn create_that_fails(layout: &str) {
+    let place = Place::new(layout, "image-size: 512MiB\n");
+    place.prints(&["init"]);
     let config = place.path("states/block-device/config.json");
     let text = std::fs::read_to_string(&config).unwrap().replace("\"/var\"", "\"/lost+found/x\\u0000y\"");
     std::fs::write(&config, text).unwrap();
     assert_eq!(place.run(&["create"]).status.code(), Some(1));
     let image = place.path("images/image0.raw");
-    assert_eq!((mounts_below(&place.path("mnt")), is_attached(&image), image.exists()), (0, false, false));
+    assert_eq!((mounts_below(&place.path("mnt")), is_attached(place.dir.path()), image.exists()), (0, false, false));
+    assert!(!place.path("states/block-device/work").exists());
     let state = std::fs::read_to_string(place.path("states/block-device/state.json")).unwrap();
     let state: serde_json::Value = serde_json::from_str(&state).unwrap();
     assert_eq!(state["mount_order"], serde_json::json!(["/"]));
     place.fails(&["cleanup"], "Pickle file not found");
     assert_eq!(place.prints(&["umount"]), "State already cleaned");
+}
+
+#[test]
+fn b13_what_was_made_before_a_failure_is_undone_and_the_state_stays() {
+    if skip_without_root() || skip_without(&["mke2fs"]) {
+        return;
+    }
+    create_that_fails(&DATA_DISK.replace("FSTYPE", "ext4"));
+    create_that_fails(volumes::LAYOUT);
 }
 
 #[test]

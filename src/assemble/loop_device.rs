@@ -115,13 +115,13 @@ impl LoopDevice {
         Self::configure(image, Extent { start: 0, length }, sector_size, flags)
     }
 
-    /// Attaches a whole disk so that it stays attached when this program is done, until [`detach`].
+    /// Attaches `extent` of `image`, a whole disk or a part of one, so that it stays attached when this program is
+    /// done, until [`detach`].
     ///
     /// # Errors
     /// As [`LoopDevice::attach`].
-    pub fn attach_lasting(image: &Path, sector_size: u32) -> Result<Self> {
-        let length = image.metadata().with_context(|| on("looking at", image))?.len();
-        Self::configure(image, Extent { start: 0, length }, sector_size, LO_FLAGS_PARTSCAN)
+    pub fn attach_lasting(image: &Path, extent: Extent, sector_size: u32) -> Result<Self> {
+        Self::configure(image, extent, sector_size, LO_FLAGS_PARTSCAN)
     }
 
     /// Lets go of a device that stays attached.

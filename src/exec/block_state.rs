@@ -48,7 +48,7 @@ pub fn attached(plan: &Plan, paths: &Paths, identities: &Identities, disk: &Atta
     for (name, device) in disk.devices() {
         let is_disk = plan.layout.disks.iter().any(|disk| disk.name == *name);
         let image = is_disk.then(|| paths.image.join(format!("{name}.raw")));
-        state.blockdev.insert(name.clone(), BlockDevice { device: device.clone(), image });
+        state.blockdev.insert(name.clone(), BlockDevice { device: device.clone(), image, part_of: None });
     }
     for fs in &plan.layout.filesystems {
         let made = FilesystemState {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::error::on;
-use crate::plan::Plan;
+use crate::plan::{Plan, initramfs};
 use crate::target;
 
 /// The directory in the hook tree.
@@ -53,6 +53,7 @@ pub fn install(hooks: &Path, plan: &Plan) -> Result<()> {
         link(&format!("{DIR}/bin/{RUNNER}"), &runner)?;
     }
     shell_libraries(&library(hooks), plan)?;
+    initramfs(&hooks.join(DIR), plan)?;
     maps(&hooks.join(DIR), plan)
 }
 
@@ -99,6 +100,27 @@ fn shell_libraries(library: &Path, plan: &Plan) -> Result<()> {
     }
     for name in IN_LIBRARY {
         link(&format!("../bin/{name}"), &library.join(name))?;
+    }
+    Ok(())
+}
+
+/// What each element wants in an initramfs, with the files that it names, in the order of the elements. The
+/// descriptions stay as they are: their relative names hold in the copy too.
+fn initramfs(data: &Path, plan: &Plan) -> Result<()> {
+    let all = data.join(initramfs::FOLDER);
+    for (number, (element, file)) in plan.initramfs_files().enumerate() {
+        let dir = all.join(format!("{number:03}-{element}"));
+        fs::create_dir_all(&dir).with_context(|| on("making", &dir))?;
+        let text = fs::read_to_string(&file).with_context(|| on("reading", &file))?;
+        copy(&file, &dir.join(initramfs::FILE))?;
+        let from = file.parent().unwrap_or(&file);
+        for own in initramfs::Spec::parse(&text, &file)?.own_files() {
+            let Ok(name) = own.strip_prefix(from) else { continue };
+            let to = dir.join(name);
+            let folder = to.parent().unwrap_or(&to);
+            fs::create_dir_all(folder).with_context(|| on("making", folder))?;
+            copy(own, &to)?;
+        }
     }
     Ok(())
 }

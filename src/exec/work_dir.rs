@@ -46,12 +46,15 @@ pub struct Paths {
 impl Paths {
     /// The places below `work`.
     pub fn below(work: &Path) -> Self {
-        let build = work.join("build");
+        // Elements take what follows the last dot of TMP_MOUNT_PATH for the name of a build, up to the slash.
+        let name = work.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let own = name.rsplit('.').next().unwrap_or_default();
+        let build = work.join(format!("{PREFIX}{own}"));
         Self {
             hooks: build.join("hooks"),
             tree: build.join("mnt"),
             layers: build.join("layers"),
-            image: work.join("image"),
+            image: work.join(format!("dib_image.{own}")),
             request: work.join("request.json"),
             work: work.to_owned(),
             build,

@@ -3,6 +3,7 @@
 pub mod builtin;
 pub mod disk;
 pub mod environment;
+pub mod initramfs;
 pub mod output;
 mod packages;
 mod print;
@@ -18,7 +19,7 @@ use crate::element::hooks::{self, HookTree};
 use crate::element::phase::Phase;
 use crate::element::resolve::{self, Resolution};
 use crate::element::{Warning, run_order};
-use crate::error::{Fault, Faults};
+use crate::error::{Fault, Faults, Place};
 use crate::host::{self, Need};
 use crate::request::BuildRequest;
 
@@ -102,6 +103,7 @@ impl Plan {
         let Some(environment) = environment.map_err(&mut collect).ok() else { return Err(Faults(faults)) };
         let packages = PackagePlan::new(&resolution, &environment, &builtin.package_maps, &mut warnings);
         let Some(packages) = packages.map_err(&mut collect).ok() else { return Err(Faults(faults)) };
+        check_initramfs(&resolution).map_err(&mut collect).ok();
         Faults::or(faults, ())?;
 
         // A ramdisk is written by a hook of its element (contract 8.1).
@@ -137,6 +139,11 @@ impl Plan {
         let name = &self.request.image_name;
         let files = self.request.ramdisk.iter().flat_map(|_| ["initramfs", "kernel"]);
         files.map(|ending| PathBuf::from(format!("{name}.{ending}"))).collect()
+    }
+
+    /// The elements that want something in an initramfs, with the files that say what.
+    pub fn initramfs_files(&self) -> impl Iterator<Item = (&str, PathBuf)> {
+        initramfs_files(&self.resolution)
     }
 
     /// Whether a block device is attached for the last phases.
@@ -203,6 +210,28 @@ impl Plan {
     pub fn hooks_of(&self, phase: Phase) -> impl Iterator<Item = &hooks::Hook> {
         self.hooks.running(phase)
     }
+}
+
+fn initramfs_files(resolution: &Resolution) -> impl Iterator<Item = (&str, PathBuf)> {
+    let files = resolution.elements.iter().map(|e| (e.name.as_str(), e.dir.join(initramfs::FILE)));
+    files.filter(|(_, file)| file.is_file())
+}
+
+/// Reads what elements want in an initramfs: mistakes are told before anything is built.
+fn check_initramfs(resolution: &Resolution) -> Result<(), Faults> {
+    let (mut specs, mut faults) = (Vec::new(), Vec::new());
+    for (_, file) in initramfs_files(resolution) {
+        let read = std::fs::read_to_string(&file)
+            .map_err(|e| Fault::at(Place::file(&file), format!("reading it failed: {e}")).into())
+            .and_then(|text| initramfs::Spec::parse(&text, &file))
+            .and_then(|spec| spec.check_own_files(&file).map(|()| spec));
+        match read {
+            Ok(spec) => specs.push(spec),
+            Err(found) => faults.extend(found.0),
+        }
+    }
+    Faults::or(faults, ())?;
+    initramfs::Spec::merge(specs).map(drop)
 }
 
 fn element_request(request: &BuildRequest) -> resolve::Request {

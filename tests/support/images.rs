@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::standin::Standin;
-use super::{LONG, Sandbox, image_create, repository};
+use super::{LONG, Sandbox, bootstrap, image_create, repository, trees};
 
 /// An image that tests want: what is given to the program, and what it finds in its environment.
 #[derive(Debug, Clone)]
@@ -58,6 +58,12 @@ impl Wanted {
         }
         if let Some(standin) = &self.standin {
             standin.give_to(&mut sandbox);
+        }
+        if self.env.iter().any(|(name, _)| *name == bootstrap::ASKED) {
+            bootstrap::give_to(&mut sandbox, "debian", "bookworm");
+        }
+        if self.args.contains(&"simple-init") {
+            trees::give_glean(&mut sandbox);
         }
         let mut args = vec!["-t", "qcow2", "-o", "image"];
         args.extend(&self.args);

@@ -18,6 +18,7 @@
 // Each test program uses a part of this.
 #![allow(dead_code, unused_imports)]
 
+pub mod bootstrap;
 pub mod cpio;
 pub mod element;
 pub mod guest;
@@ -31,6 +32,7 @@ pub mod rpms;
 pub mod standin;
 pub mod trees;
 pub mod ubuntu;
+pub mod volumes;
 
 use std::ffi::OsStr;
 use std::io::Write;

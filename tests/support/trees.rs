@@ -1,6 +1,7 @@
 //! Element trees of other projects, fetched by `make setup-test` (tests/setup/element-trees.txt).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use super::{Sandbox, skip_without_data, test_data};
 
@@ -66,7 +67,7 @@ pub fn sandbox(trees: &[Tree]) -> Sandbox {
 /// The archives of a release that this host's apt uses, as diskimage-builder's Debian elements want them told;
 /// `None` when apt knows none.
 pub fn debian_mirrors(release: &'static str) -> Option<Vec<(&'static str, &'static str)>> {
-    let output = std::process::Command::new("apt-get")
+    let output = Command::new("apt-get")
         .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(REPO_URI)"])
         .output()
         .ok()?;
@@ -81,4 +82,28 @@ pub fn debian_mirrors(release: &'static str) -> Option<Vec<(&'static str, &'stat
         ("DIB_DISTRIBUTION_MIRROR", of(release)?),
         ("DIB_DEBIAN_SECURITY_MIRROR", of(&format!("{release}-security"))?),
     ])
+}
+
+/// A git repository with these files, for sources whose own server cannot be reached.
+pub fn git_repository(dir: &Path, files: &[(&str, &str)]) {
+    std::fs::create_dir_all(dir).unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
+    let git = |args: &[&str]| {
+        let mut git = Command::new("git");
+        git.current_dir(dir).args(["-c", "user.name=test", "-c", "user.email=test@example.org"]).args(args);
+        assert!(git.output().unwrap().status.success(), "git {args:?}");
+    };
+    git(&["init", "--quiet", "--initial-branch", "master"]);
+    git(&["add", "--all"]);
+    git(&["commit", "--quiet", "--message", "All"]);
+}
+
+/// simple-init's git repository, for a build in the sandbox: its server cannot be reached from everywhere. Cloned
+/// always, it is used only on request; as a rule glean comes from the Python index.
+pub fn give_glean(sandbox: &mut Sandbox) {
+    let dir = sandbox.path("glean");
+    git_repository(&dir, &[("README.rst", "glean\n")]);
+    sandbox.env("DIB_REPOLOCATION_glean", &dir.display().to_string());
 }

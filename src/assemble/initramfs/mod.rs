@@ -3,6 +3,7 @@
 //! An initramfs is a row of cpio archives, each plain or compressed as a whole, that the kernel unpacks
 //! one over the other (`Documentation/driver-api/early-userspace/buffer-format.rst` of Linux).
 
+pub mod closure;
 pub mod compression;
 pub mod cpio;
 pub mod edit;

@@ -1,5 +1,11 @@
 //! A tree of files that closures look into: a root directory, or what an initramfs unpacks to.
 
+mod resolve;
+mod root_dir;
+
+pub use resolve::{Resolved, Unresolved, exists, read, resolve};
+pub use root_dir::RootDir;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,13 +30,13 @@ pub enum Node {
 
 /// A tree of files. Paths are absolute within the tree (`/usr/bin/env`).
 pub trait View {
-    /// Looks up one path. Links in the directories above it are not followed: see [`resolve`](super::view).
+    /// Looks up one path. Links in the directories above it are not followed: see [`resolve`].
     ///
     /// # Errors
     /// What the operating system says. A path that is not there is `Ok(None)`.
     fn get(&self, path: &Path) -> io::Result<Option<Node>>;
 
-    /// Reads a regular file as a whole.
+    /// Reads a regular file as a whole. Links are not followed: see [`read`].
     ///
     /// # Errors
     /// Not there, no regular file, or what the operating system says.

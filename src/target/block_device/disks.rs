@@ -16,6 +16,9 @@ use crate::assemble::identity::Identities;
 use crate::assemble::loop_device::{self, LoopDevice};
 use crate::assemble::lvm::Volumes;
 use crate::error::on;
+use crate::plan::disk::lvm::VolumeKind;
+use crate::plan::disk::place::PlacedLayout;
+use crate::plan::disk::{DiskLayout, Extent};
 use crate::report::Reporter;
 use crate::target::out;
 
@@ -37,64 +40,92 @@ pub fn create(parameters: &Parameters) -> Result<()> {
         for image in images(&state) {
             drop(fs::remove_file(image));
         }
+        drop(fs::remove_dir_all(states.join("work")));
     })
 }
 
 fn make(parameters: &Parameters, state: &mut State) -> Result<()> {
-    let layout = parameters.layout()?;
-    if !layout.volume_groups.is_empty() {
-        bail!("dib-block-device makes no volume groups: the build itself makes the disk of such a layout");
-    }
-    let size = match layout.main_disk().and_then(|disk| disk.size).or(parameters.image_size) {
-        Some(size) => size,
-        None => bail!("image-size is not in the parameters, and the description has no size"),
-    };
-    let identities = Identities::new(&layout, None);
-    let placed = layout.place(size)?;
-    let work = parameters.states().join("work");
-    for dir in [&work, &parameters.image_dir] {
+    let disks = Described::of(parameters)?;
+    for dir in [&disks.work, &parameters.image_dir] {
         fs::create_dir_all(dir).with_context(|| on("making", dir))?;
     }
-    let disks: Vec<PlacedDisk<'_>> = layout
-        .disks
-        .iter()
-        .zip(&placed.places)
-        .map(|(disk, place)| PlacedDisk {
-            disk,
-            size: place.size,
-            extents: place.placed.as_ref().map_or(&[][..], |p| &p.partitions),
-            raw: parameters.image_dir.join(format!("{}.raw", disk.name)),
-        })
-        .collect();
-    let volumes = Volumes::new(&layout, &placed.groups, &work);
-    let assembly = Assembly {
-        layout: &layout,
-        disks: &disks,
-        volumes: &volumes,
-        identities: &identities,
-        epoch: None,
-        work: &work,
-    };
-    assembly.write_tables()?;
-    let reporter = Reporter::quiet();
-    for fs in &layout.filesystems {
-        fill(&assembly.job(fs)?, None, &reporter)?;
+    disks.assembly(|assembly| {
+        assembly.write_tables()?;
+        assembly.write_groups()?;
+        let reporter = Reporter::quiet();
+        for fs in &assembly.layout.filesystems {
+            fill(&assembly.job(fs)?, None, &reporter)?;
+        }
+        attach(assembly, state)?;
+        mount(assembly, &parameters.mount_base, state)
+    })
+}
+
+/// The disks that the parameters describe, with everything in its place.
+struct Described {
+    layout: DiskLayout,
+    placed: PlacedLayout,
+    image_dir: PathBuf,
+    work: PathBuf,
+}
+
+impl Described {
+    fn of(parameters: &Parameters) -> Result<Self> {
+        let layout = parameters.layout()?;
+        let size = match layout.main_disk().and_then(|disk| disk.size).or(parameters.image_size) {
+            Some(size) => size,
+            None => bail!("image-size is not in the parameters, and the description has no size"),
+        };
+        let placed = layout.place(size)?;
+        Ok(Self { layout, placed, image_dir: parameters.image_dir.clone(), work: parameters.states().join("work") })
     }
-    attach(&assembly, state)?;
-    mount(&assembly, &parameters.mount_base, state)
+
+    fn assembly<T>(&self, work: impl FnOnce(&Assembly<'_>) -> T) -> T {
+        let pairs = self.layout.disks.iter().zip(&self.placed.places);
+        let disks: Vec<PlacedDisk<'_>> = pairs
+            .map(|(disk, place)| PlacedDisk {
+                disk,
+                size: place.size,
+                extents: place.placed.as_ref().map_or(&[][..], |p| &p.partitions),
+                raw: self.image_dir.join(format!("{}.raw", disk.name)),
+            })
+            .collect();
+        work(&Assembly {
+            layout: &self.layout,
+            disks: &disks,
+            volumes: &Volumes::new(&self.layout, &self.placed.groups, &self.work),
+            identities: &Identities::new(&self.layout, None),
+            epoch: None,
+            work: &self.work,
+        })
+    }
 }
 
 fn attach(assembly: &Assembly, state: &mut State) -> Result<()> {
     for placed in assembly.disks {
-        let mut device = LoopDevice::attach_lasting(&placed.raw, placed.disk.sector_size)?;
+        let whole = Extent { start: 0, length: placed.size };
+        let mut device = LoopDevice::attach_lasting(&placed.raw, whole, placed.disk.sector_size)?;
         let image = Some(placed.raw.clone());
-        state.blockdev.insert(placed.disk.name.clone(), BlockDevice { device: device.path().to_owned(), image });
+        let disk = BlockDevice { device: device.path().to_owned(), image, part_of: None };
+        state.blockdev.insert(placed.disk.name.clone(), disk);
         for partition in placed.disk.table.iter().flat_map(|table| &table.partitions) {
             let (_, _, extent) = assembly.place(&partition.name)?;
             let path = device.add_partition(partition.number, extent)?;
-            state.blockdev.insert(partition.name.clone(), BlockDevice { device: path, image: None });
+            state.blockdev.insert(partition.name.clone(), BlockDevice { device: path, image: None, part_of: None });
         }
         device.leave();
+    }
+    for volume in assembly.layout.volume_groups.iter().flat_map(|group| &group.logical) {
+        if matches!(volume.kind, VolumeKind::Pool { .. }) {
+            continue;
+        }
+        if let Some(place) = assembly.volume(&volume.name)? {
+            let device = LoopDevice::attach_lasting(place.image, place.extent, place.sector_size)?;
+            let part_of = Some(place.image.to_owned());
+            let blockdev = BlockDevice { device: device.path().to_owned(), image: None, part_of };
+            state.blockdev.insert(volume.name.clone(), blockdev);
+            device.leave();
+        }
     }
     Ok(())
 }
@@ -130,8 +161,11 @@ fn undo(state: &State) -> Vec<anyhow::Error> {
     for point in state.mount_order.iter().rev().filter(|point| point.starts_with('/')) {
         problems.extend(state.mount.get(point).and_then(|mount| unmount(&mount.path).err()));
     }
-    for disk in state.blockdev.values().filter(|blockdev| blockdev.image.is_some()) {
-        problems.extend(loop_device::detach(&disk.device, disk.image.as_deref()).err());
+    // A volume's device goes before that of the disk below it.
+    let volumes = state.blockdev.values().filter_map(|blockdev| Some((blockdev, blockdev.part_of.as_ref()?)));
+    let disks = state.blockdev.values().filter_map(|blockdev| Some((blockdev, blockdev.image.as_ref()?)));
+    for (blockdev, file) in volumes.chain(disks) {
+        problems.extend(loop_device::detach(&blockdev.device, Some(file)).err());
     }
     problems
 }
@@ -153,16 +187,22 @@ fn images(state: &State) -> impl Iterator<Item = &PathBuf> {
     state.blockdev.values().filter_map(|blockdev| blockdev.image.as_ref())
 }
 
-/// Unmounts and detaches.
+/// Unmounts and detaches, and puts volumes that do not lie in one piece into their places on the disks.
 pub fn umount(parameters: &Parameters) -> Result<()> {
     let states = parameters.states();
     if !State::is_made(&states) {
         return out("State already cleaned");
     }
-    match undo(&State::load_made(&states)?).into_iter().next() {
-        None => Ok(()),
-        Some(problem) => Err(problem),
+    let state = State::load_made(&states)?;
+    if let Some(problem) = undo(&state).into_iter().next() {
+        return Err(problem);
     }
+    // A second time there is nothing left to do.
+    let beside = |file: &&PathBuf| file.starts_with(&states) && file.exists();
+    if state.blockdev.values().filter_map(|blockdev| blockdev.part_of.as_ref()).any(|file| beside(&file)) {
+        Described::of(parameters)?.assembly(|assembly| assembly.settle(&Reporter::quiet()))?;
+    }
+    Ok(())
 }
 
 /// Forgets the disks; their files stay.

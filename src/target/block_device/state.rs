@@ -16,7 +16,7 @@ const MADE: &str = "nodes.pickle";
 /// Devices, filesystems and mounts by the names of their nodes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
-    /// Disks and partitions.
+    /// Disks, partitions and logical volumes.
     pub blockdev: BTreeMap<String, BlockDevice>,
     /// Filesystems.
     pub filesys: BTreeMap<String, FilesystemState>,
@@ -26,14 +26,17 @@ pub struct State {
     pub mount_order: Vec<String>,
 }
 
-/// A device; `image` is its raw file if it is a disk.
+/// A device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BlockDevice {
     /// `/dev/loop0p1`
     pub device: PathBuf,
-    /// The file behind it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// A disk's raw file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<PathBuf>,
+    /// The file of which a logical volume's device shows a part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<PathBuf>,
 }
 
 /// A filesystem that was made.

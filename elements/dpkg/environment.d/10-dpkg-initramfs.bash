@@ -1,0 +1,1 @@
+export DIB_INITRAMFS=${DIB_INITRAMFS:-distribution}
