@@ -1,10 +1,14 @@
 //! `image-create initramfs`: the images that kernels start with.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Args, Subcommand};
 
 use super::initramfs_check::CheckArgs;
+use crate::assemble::initramfs::compression::Packing;
 use crate::assemble::initramfs::names::NamePattern;
 use crate::assemble::initramfs::segments::Limits;
 
@@ -34,13 +38,12 @@ pub enum InitramfsVerb {
     Extract(ExtractArgs),
     /// Tell what an image consists of
     Info(InfoArgs),
-<<<<<<< HEAD
     /// Make an image for a kernel from nothing
     Build(super::initramfs_build::BuildArgs),
-=======
     /// Prove that everything in an image has what it needs
     Check(CheckArgs),
->>>>>>> k5
+    /// Write an image with changes to another file
+    Edit(Box<EditArgs>),
 }
 
 /// Which names are printed, and how.
@@ -101,4 +104,77 @@ pub struct InfoArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// What is changed.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Owners, modes, times, devices and segments of BASE survive. What is new belongs to root and has the mode and time
+of the file it is from; a directory brings all in it. Paths lead where links of BASE lead: /lib/x is
+/usr/lib/x where /lib is a link to usr/lib. With SOURCE_DATE_EPOCH set, no time is later than that.
+
+Example:
+  image-create initramfs edit initrd.gz -o out/initrd.zst --add run.sh:/sbin/run.sh --remove '/lib/debian-installer/retriever/*' \\
+    --replace motd:/etc/motd --compress zstd:19")]
+pub struct EditArgs {
+    /// The image
+    pub base: PathBuf,
+    /// The file to write; it may be BASE
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Put the file or directory SRC to DEST; may be repeated
+    #[arg(long, value_name = "SRC:DEST", value_parser = pair())]
+    pub add: Vec<Pair>,
+    /// Give the file DEST the content of FILE; may be repeated
+    #[arg(long, value_name = "FILE:DEST", value_parser = pair())]
+    pub replace: Vec<Pair>,
+    /// Take away what matches GLOB, directories with all in them; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub remove: Vec<NamePattern>,
+    /// Put in a systemd unit: in place of the one of its name, or enabled by its [Install] section; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub unit: Vec<PathBuf>,
+    /// Compress the last segment (default: as it was): zstd, xz, gzip, lzma, lz4, bzip2 or none, with :LEVEL if wanted
+    #[arg(long, value_name = "HOW")]
+    pub compress: Option<Packing>,
+    /// No time in the image is later than this, in seconds since 1970
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH", hide = true)]
+    pub source_date_epoch: Option<u32>,
+}
+
+/// A file of the host, and a path in an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    /// On the host.
+    pub source: PathBuf,
+    /// In the image.
+    pub dest: Vec<u8>,
+}
+
+fn pair() -> ValueParser {
+    ValueParser::new(OsStringValueParser::new().try_map(|text: OsString| Pair::parse(&text)))
+}
+
+impl Pair {
+    fn parse(text: &OsStr) -> Result<Self, &'static str> {
+        let bytes = text.as_bytes();
+        let colon = bytes.iter().rposition(|b| *b == b':').ok_or("there is no ':' between the file and its place")?;
+        let (source, dest) = (&bytes[..colon], &bytes[colon + 1..]);
+        if source.is_empty() || dest.is_empty() {
+            return Err("one of the two paths is empty");
+        }
+        Ok(Self { source: PathBuf::from(OsStr::from_bytes(source)), dest: dest.to_vec() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pair_is_parted_at_its_last_colon() {
+        let pair = Pair::parse(OsStr::new("a:b:/c")).unwrap();
+        assert_eq!(pair, Pair { source: "a:b".into(), dest: b"/c".to_vec() });
+        assert!(Pair::parse(OsStr::new("a:")).is_err() && Pair::parse(OsStr::new("a")).is_err());
+    }
 }

@@ -15,8 +15,9 @@ pub(super) struct Input<R> {
 }
 
 impl<R: Read> Input<R> {
-    pub(super) fn new(inner: R) -> Self {
-        Self { inner, buffer: vec![0; CHUNK], start: 0, end: 0, offset: 0 }
+    /// Reads `inner`, which stands at the byte `offset` of the file.
+    pub(super) fn new(inner: R, offset: u64) -> Self {
+        Self { inner, buffer: vec![0; CHUNK], start: 0, end: 0, offset }
     }
 
     /// Bytes that were taken.

@@ -8,6 +8,7 @@ pub mod check;
 pub mod closure;
 pub mod compression;
 pub mod cpio;
+pub mod edit;
 pub mod entry;
 pub mod extract;
 mod input;

@@ -2,7 +2,7 @@
 //! of Linux (`init/initramfs.c`) takes them.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,12 +136,45 @@ impl Image {
         })
     }
 
+    /// Opens the file at one of its bytes.
+    ///
+    /// # Errors
+    /// As [`Image::bytes`].
+    pub fn bytes_from(&self, offset: u64) -> Result<Box<dyn Read + '_>> {
+        Ok(match &self.source {
+            Source::File(path) => {
+                let mut file = File::open(path).with_context(|| on("opening", path))?;
+                file.seek(SeekFrom::Start(offset)).with_context(|| on("reading", path))?;
+                Box::new(file)
+            }
+            Source::Bytes(_, bytes) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                Box::new(&bytes[from..])
+            }
+        })
+    }
+
+    /// Reads one segment that [`Image::walk`] has found once more.
+    ///
+    /// # Errors
+    /// As [`Image::walk`]; also when something else stands there now.
+    pub fn walk_segment(&self, segment: &Segment, visit: &mut Visit<'_>) -> Result<()> {
+        let input = Input::new(self.bytes_from(segment.offset)?, segment.offset);
+        let mut walk = Walk { image: self, input, left: self.limits, before: segment.number - 1, segments: Vec::new() };
+        walk.segment(visit)?;
+        if walk.segments.first() != Some(segment) {
+            bail!("{} was changed while it was read", self.path().display());
+        }
+        Ok(())
+    }
+
     /// Reads the whole image and shows every entry to `visit`. Gives the segments.
     ///
     /// # Errors
     /// [`Faults`] with file, segment and offset for what is damaged; those of `visit`; failures to read.
     pub fn walk(&self, visit: &mut Visit<'_>) -> Result<Vec<Segment>> {
-        let mut walk = Walk { image: self, input: Input::new(self.bytes()?), left: self.limits, segments: Vec::new() };
+        let input = Input::new(self.bytes()?, 0);
+        let mut walk = Walk { image: self, input, left: self.limits, before: 0, segments: Vec::new() };
         while walk.segment(visit)? {}
         if walk.segments.is_empty() {
             let fault = Fault::at(Place::file(self.path()), "no initramfs: it is empty or has only zeros");
@@ -155,6 +188,8 @@ struct Walk<'a> {
     image: &'a Image,
     input: Input<Box<dyn Read + 'a>>,
     left: Limits,
+    /// Segments that were passed over.
+    before: usize,
     segments: Vec<Segment>,
 }
 
@@ -177,7 +212,7 @@ impl Walk<'_> {
             return Err(self.unknown(offset));
         };
         let mut segment = Segment {
-            number: self.segments.len() + 1,
+            number: self.before + self.segments.len() + 1,
             offset,
             len: 0,
             compression,
@@ -201,7 +236,7 @@ impl Walk<'_> {
     /// Neither a header nor a compression that the kernel knows.
     fn unknown(&mut self, offset: u64) -> anyhow::Error {
         let first = self.input.peek(6).map(<[u8]>::to_vec).unwrap_or_default();
-        let number = self.segments.len() + 1;
+        let number = self.before + self.segments.len() + 1;
         let place = Place::file(self.image.path());
         let bytes = escaped(&first);
         let fault = if first.starts_with(b"07070") {

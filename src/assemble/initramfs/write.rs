@@ -12,8 +12,10 @@ use super::entry::Entry;
 use crate::assemble::publish::Partial;
 use crate::error::on;
 
-/// Segments start at multiples of this, as boot loaders that join files make it, too.
+/// Plain segments start at multiples of this.
 const ALIGNMENT: u64 = 4;
+/// Zeros before each segment but the first: what is compressed with lz4 ends only with the file or with these.
+const GAP: u64 = 4;
 /// Bytes that are given to a compressor at a time.
 const BUFFER: usize = 256 << 10;
 
@@ -64,6 +66,17 @@ impl ImageWriter {
         self.out.offset
     }
 
+    /// Writes zeros as a new segment wants them before it.
+    ///
+    /// # Errors
+    /// When writing fails.
+    pub fn gap(&mut self) -> Result<()> {
+        let at = self.out.offset;
+        let gap = if at == 0 { 0 } else { (at + GAP).next_multiple_of(ALIGNMENT) - at };
+        io::copy(&mut io::repeat(0).take(gap), &mut self.out).with_context(|| on("writing", self.partial.path()))?;
+        Ok(())
+    }
+
     /// Copies `len` bytes as they are.
     ///
     /// # Errors
@@ -89,8 +102,7 @@ impl ImageWriter {
         fill: &mut dyn FnMut(&mut SegmentWriter<'_>) -> Result<()>,
     ) -> Result<u64> {
         let writing = on("writing", self.partial.path());
-        let gap = self.out.offset.next_multiple_of(ALIGNMENT) - self.out.offset;
-        io::copy(&mut io::repeat(0).take(gap), &mut self.out).with_context(|| writing.clone())?;
+        self.gap()?;
         let encoder = Encoder::new(&mut self.out, packing).with_context(|| writing.clone())?;
         let mut writer = Writer::new(BufWriter::with_capacity(BUFFER, encoder), self.latest);
         fill(&mut writer).with_context(|| writing.clone())?;

@@ -58,7 +58,7 @@ fn lost(lost: &Lost) -> String {
 
 /// The versions of which there are modules, and how many.
 fn kernels(tree: &Tree) -> Vec<Kernel> {
-    let dir = tree.follow("lib/modules").map(|(path, _)| path).unwrap_or_default();
+    let Some((dir, _)) = tree.follow("lib/modules") else { return Vec::new() };
     let names = |path: &[u8]| tree.names(path).unwrap_or_default();
     let versions = names(&dir).into_iter().filter(|name| {
         tree.get([&dir[..], name].join(&b'/')).is_some_and(crate::assemble::initramfs::entry::Entry::is_dir)

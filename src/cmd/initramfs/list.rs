@@ -16,7 +16,6 @@ pub fn run(args: &ListArgs, image: &Image) -> Result<()> {
     let segments = image.walk(&mut |step| {
         if let Step::Entry { at, entry, .. } = step
             && args.segment.is_none_or(|only| only == at.segment)
-            && wanted(&args.patterns, &entry.name)
         {
             entries.push((at.segment, entry));
         }
@@ -26,6 +25,7 @@ pub fn run(args: &ListArgs, image: &Image) -> Result<()> {
         known_segment(image.path(), &segments, segment)?;
     }
     unmatched(image.path(), &args.patterns, entries.iter().map(|(_, e)| &e.name[..]))?;
+    entries.retain(|(_, entry)| wanted(&args.patterns, &entry.name));
     let text = if args.json {
         let rows: Vec<Row<'_>> = entries.iter().map(|(segment, entry)| Row::new(*segment, entry)).collect();
         serde_json::to_string_pretty(&rows).context("writing JSON")? + "\n"

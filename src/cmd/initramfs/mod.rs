@@ -3,6 +3,7 @@
 mod build;
 mod cat;
 pub mod check;
+mod edit;
 mod extract;
 mod info;
 mod list;
@@ -30,6 +31,7 @@ pub fn run(args: &InitramfsArgs, reporter: &Reporter) -> Result<u8> {
         InitramfsVerb::Cat(cat) => cat::run(cat, &Image::new(&cat.file, limits))?,
         InitramfsVerb::Extract(extract) => extract::run(extract, &Image::new(&extract.file, limits), reporter)?,
         InitramfsVerb::Build(args) => return build::run(args, reporter),
+        InitramfsVerb::Edit(edit) => edit::run(edit, &Image::new(&edit.base, limits), reporter)?,
         InitramfsVerb::Info(info) => info::run(info, &Image::new(&info.file, limits), reporter)?,
         InitramfsVerb::Check(args) => return check::run(args, limits, reporter),
     }

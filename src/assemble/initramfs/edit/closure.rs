@@ -1,0 +1,67 @@
+//! Puts what a closure has found in a root tree into a base that may name its directories otherwise.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::Addition;
+use crate::assemble::initramfs::closure::Item;
+use crate::assemble::initramfs::tree::{Tree, new_link};
+use crate::assemble::initramfs::view::Node;
+
+/// What has to be added for `items` of the tree `root`, given what the base holds.
+///
+/// A root tree with merged `/usr` has `/lib` as a link. In a base where `/lib` is a directory, the files below the
+/// link's target get links in that directory, so that programs find them by both names, and never an older copy.
+#[must_use]
+pub fn additions(root: &Path, items: &[Item], base: &Tree) -> Vec<Addition> {
+    let mut additions = Vec::new();
+    let mut parted: Vec<(&Path, PathBuf)> = Vec::new();
+    for item in items {
+        let dest = bytes(&item.path);
+        match &item.node {
+            Node::Dir | Node::Other => {}
+            Node::File { .. } => {
+                let source = root.join(item.path.strip_prefix("/").unwrap_or(&item.path));
+                additions.push(Addition::Copy { source, dest: dest.to_vec() });
+            }
+            Node::Link(target) => match base.follow(dest) {
+                Some((_, entry)) if entry.is_dir() => {
+                    let there = base.get(dest).is_some_and(|entry| entry.is_dir());
+                    if there {
+                        parted.push((&item.path, absolute(&item.path, target)));
+                    }
+                }
+                _ => additions.push(Addition::Entry(new_link(dest, bytes(target), 0))),
+            },
+        }
+    }
+    for (link, target) in parted {
+        for item in items.iter().filter(|item| !matches!(item.node, Node::Dir)) {
+            if let Ok(below) = item.path.strip_prefix(&target) {
+                let place = link.join(below);
+                // Only one of the two names is a directory's: what is the same place already needs no link.
+                if base.land(bytes(&place)).ok() != base.land(bytes(&item.path)).ok() {
+                    additions.push(Addition::Entry(new_link(bytes(&place), bytes(&item.path), 0)));
+                }
+            }
+        }
+    }
+    additions
+}
+
+/// The target of a link as an absolute path, dots taken out.
+fn absolute(link: &Path, target: &Path) -> PathBuf {
+    let mut path = PathBuf::from("/");
+    for part in link.parent().unwrap_or(link).join(target).components() {
+        match part {
+            std::path::Component::Normal(name) => path.push(name),
+            std::path::Component::ParentDir => drop(path.pop()),
+            _ => {}
+        }
+    }
+    path
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
