@@ -5,17 +5,10 @@ mod support;
 use std::process::Command;
 
 use support::bootstrap;
-use support::trees::{self, IRONIC, UPSTREAM, git_repository, skip_without_trees};
+use support::trees::{self, IRONIC, UPSTREAM, git_of_programs, git_repository, skip_without_trees};
 use support::{repository, skip, skip_without, skip_without_root};
 
 const RELEASE: &str = "bookworm";
-
-/// A program of the agent's names that needs nothing.
-const SETUP: &str = "\
-from setuptools import setup
-setup(name='ironic-python-agent', version='1.0', scripts=['ironic-python-agent', 'ironic-collect-introspection-data'])
-";
-const PROGRAM: &str = "#!/usr/bin/env python3\nprint('stand-in agent')\n";
 
 #[test]
 fn c20_ironics_ramdisk_builds() {
@@ -35,8 +28,8 @@ fn c20_ironics_ramdisk_builds() {
     for (name, value) in mirrors.unwrap() {
         sandbox.env(name, value);
     }
-    let agent = [("setup.py", SETUP), ("ironic-python-agent", PROGRAM), ("ironic-collect-introspection-data", PROGRAM)];
-    git_repository(&sandbox.path("agent"), &agent);
+    let programs = ["ironic-python-agent", "ironic-collect-introspection-data"];
+    git_of_programs(&sandbox.path("agent"), "ironic-python-agent", &programs);
     git_repository(&sandbox.path("requirements"), &[("upper-constraints.txt", "")]);
     trees::give_glean(&mut sandbox);
     sandbox.env("DIB_REPOLOCATION_ironic_python_agent", &sandbox.path("agent").display().to_string());

@@ -100,6 +100,15 @@ pub fn git_repository(dir: &Path, files: &[(&str, &str)]) {
     git(&["commit", "--quiet", "--message", "All"]);
 }
 
+/// A git repository of a Python project that needs nothing and installs programs of these names.
+pub fn git_of_programs(dir: &Path, project: &str, programs: &[&str]) {
+    let setup = format!("from setuptools import setup\nsetup(name='{project}', version='1.0', scripts={programs:?})\n");
+    let program = "#!/usr/bin/env python3\nprint('a stand-in')\n";
+    let mut files = vec![("setup.py", setup.as_str())];
+    files.extend(programs.iter().map(|name| (*name, program)));
+    git_repository(dir, &files);
+}
+
 /// simple-init's git repository, for a build in the sandbox: its server cannot be reached from everywhere. Cloned
 /// always, it is used only on request; as a rule glean comes from the Python index.
 pub fn give_glean(sandbox: &mut Sandbox) {
