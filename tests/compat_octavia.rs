@@ -5,9 +5,9 @@ mod support;
 use std::process::Command;
 
 use support::bootstrap;
-use support::trees::{self, OCTAVIA, UPSTREAM, git_of_programs, skip_without_trees};
+use support::trees::{self, OCTAVIA, UPSTREAM, git_of_programs, skip_without_archives, skip_without_trees};
 use support::ubuntu::Ubuntu;
-use support::{repository, skip, skip_without, skip_without_root};
+use support::{repository, skip_without, skip_without_root};
 
 /// What the script lists for Ubuntu, in its order.
 const ELEMENTS: &[&str] = &[
@@ -38,7 +38,7 @@ fn c20_octavias_amphora_builds() {
     if skip_without_root()
         || skip_without_trees(&[OCTAVIA, UPSTREAM])
         || skip_without(&["mmdebstrap", "debootstrap", "git", "gpg", "qemu-img"])
-        || skip(trees::debian_mirrors("bookworm").is_none().then(|| "an apt that knows bookworm".to_owned()))
+        || skip_without_archives()
     {
         return;
     }

@@ -11,27 +11,26 @@ use image_create::report::Reporter;
 use support::bootstrap;
 use support::guest::{answer, ovmf, probe_says};
 use support::images::Wanted;
-use support::trees::{self, Tree, UPSTREAM, git_repository, skip_without_trees};
+use support::trees::{self, Archives, Tree, UPSTREAM, git_repository, skip_without_archives, skip_without_trees};
 use support::{Sandbox, repository, skip, skip_without, skip_without_root};
 
 /// How long a boot with key generation and cloud-init takes under emulation, with other tests beside it.
 const LIMIT: Duration = Duration::from_secs(900);
 const SOON: Duration = Duration::from_secs(120);
-const RELEASE: &str = "bookworm";
 
 /// True when the test is to be skipped because the host cannot build Debian from upstream's tree.
 fn skipped(trees: &[Tree]) -> bool {
     skip_without_root()
         || skip_without_trees(trees)
         || skip_without(&[QEMU, "qemu-img", "mmdebstrap", "debootstrap"])
-        || skip(trees::debian_mirrors(RELEASE).is_none().then(|| format!("an apt that knows {RELEASE}")))
+        || skip_without_archives()
 }
 
 /// An image of elements from these trees, upstream's tree and tests/elements.
 fn wanted(name: &'static str, trees: &[Tree], args: &[&'static str], env: &[(&'static str, &'static str)]) -> Wanted {
     let own = repository().join("tests/elements");
     let path = format!("{}:{}", trees::elements_path(trees), own.display());
-    let mut variables = trees::debian_mirrors(RELEASE).unwrap();
+    let mut variables = Archives::of_host().unwrap().variables("bookworm");
     // tests/compat_functional.rs lets the tree's own hook bootstrap.
     variables.extend([("ELEMENTS_PATH", &*path.leak()), (bootstrap::ASKED, "1")]);
     variables.extend(env);
