@@ -17,4 +17,6 @@ install() {
     # shellcheck disable=SC2154  # dracut sets it
     inst_hook cmdline 80 "$moddir/deploy-cmdline.sh"
     inst_hook pre-mount 50 "$moddir/init.sh"
+    # rd.neednet=1 is not enough for systemd-networkd. Other programs that dracut starts a network with do without.
+    inst_simple "$moddir/wired.network" /etc/systemd/network/80-deploy-ramdisk.network
 }
