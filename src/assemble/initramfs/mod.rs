@@ -10,6 +10,7 @@ pub mod edit;
 pub mod entry;
 pub mod extract;
 mod input;
+pub mod modules;
 pub mod names;
 pub mod segments;
 pub mod tree;

@@ -170,7 +170,7 @@ impl<'data, Elf: FileHeader<Endian = Endianness>> Dynamic<'data, Elf> {
                 elf::DT_SONAME => object.soname = Some(Self::string(strings, *value)?),
                 elf::DT_RPATH => object.rpath = Some(Self::string(strings, *value)?),
                 elf::DT_RUNPATH => object.runpath = Some(Self::string(strings, *value)?),
-                elf::DT_FLAGS_1 => object.no_default_dirs = value & u64::from(elf::DF_1_NODEFLIB.0) != 0,
+                elf::DT_FLAGS_1 => object.no_default_dirs = value & elf::DF_1_NODEFLIB.0 != 0,
                 _ => {}
             }
         }

@@ -1,0 +1,97 @@
+//! Damaged modules and indexes; real kernels are in `tests/initramfs_modules.rs`.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+use crate::assemble::initramfs::view::RootDir;
+
+fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, RootDir) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = dir.path().join("lib/modules/1.0").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let view = RootDir::new(dir.path()).unwrap();
+    (dir, view)
+}
+
+#[test]
+fn damaged_indexes_are_told_with_their_line() {
+    let (_dir, view) = tree(&[("modules.dep", "kernel/a.ko:\nkernel/b.ko\n")]);
+    let text = Index::load(&view, "1.0").unwrap_err().to_string();
+    assert_eq!(text, "/lib/modules/1.0/modules.dep:2: there is no ':' behind a file");
+    let (_dir, view) = tree(&[("modules.dep", "../../../etc/a.ko:\n")]);
+    assert!(Index::load(&view, "1.0").unwrap_err().to_string().contains("leads out"));
+}
+
+#[test]
+fn modules_that_are_not_there_are_told_with_chains() {
+    let (_dir, view) = tree(&[
+        ("modules.dep", "kernel/a.ko: kernel/b.ko\nkernel/b.ko:\nkernel/c.ko: kernel/d.ko\n"),
+        ("kernel/a.ko", ""),
+        ("kernel/c.ko", ""),
+        ("modules.builtin", "kernel/e.ko\n"),
+    ]);
+    let index = Index::load(&view, "1.0").unwrap();
+    let mut selection = Selection::new(&view, &index);
+    selection.firmware(firmware::Policy::Leave).asked_by("me").add("a").add("c").add("e");
+    let text = selection.finish().unwrap_err().to_string();
+    assert!(
+        text.contains("module b, needed by a, needed by me: modules.dep names /lib/modules/1.0/kernel/b.ko"),
+        "{text}"
+    );
+    assert!(text.contains("module d, needed by c, needed by me"), "{text}");
+    let mut selection = Selection::new(&view, &index);
+    selection.add("a");
+    let text = selection.finish().unwrap_err().to_string();
+    assert!(text.contains("/lib/modules/1.0/kernel/a.ko is a damaged module"), "{text}");
+}
+
+#[test]
+fn soft_and_weak_dependencies_are_taken_if_they_are_there() {
+    let (_dir, view) = tree(&[
+        ("modules.dep", "kernel/a.ko:\nkernel/pre.ko:\nkernel/post.ko:\nkernel/weak.ko:\nkernel/other.ko:\n"),
+        ("modules.softdep", "# x\nsoftdep a pre: crypto-x gone post: post\nsoftdep a other\n"),
+        ("modules.weakdep", "weakdep a weak\n"),
+        ("modules.alias", "alias crypto_x pre\nalias platform:Fixed MDIO bus post\n"),
+        ("kernel/a.ko", ""),
+        ("kernel/pre.ko", ""),
+        ("kernel/post.ko", ""),
+        ("kernel/weak.ko", ""),
+        ("kernel/other.ko", ""),
+    ]);
+    let index = Index::load(&view, "1.0").unwrap();
+    let mut selection = Selection::new(&view, &index);
+    selection.firmware(firmware::Policy::Leave).add("a");
+    assert_eq!(selection.finish().unwrap().names().len(), 5);
+    assert_eq!(index.aliases.find("platform:Fixed MDIO bus"), ["post"]);
+    let files = Tables::all(&index).files();
+    let text = |name: &str| String::from_utf8(files.iter().find(|(n, _)| *n == name).unwrap().1.clone()).unwrap();
+    assert!(text("modules.softdep").ends_with("softdep a pre: crypto-x gone post: post\nsoftdep a other\n"));
+    assert!(text("modules.weakdep").ends_with("weakdep a weak\n"));
+}
+
+#[test]
+fn damaged_modules_never_panic() {
+    let good = fs::read("/usr/bin/ls").unwrap();
+    let mut state = 11_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let table = good.len() - 4096;
+    for round in 0..200 {
+        let mut bytes = good.clone();
+        for _ in 0..8 {
+            let at = if round % 2 == 0 { random(1024) } else { table + random(4096) };
+            bytes[at] = random(256) as u8;
+        }
+        bytes.truncate(if round % 3 == 0 { random(good.len()) } else { good.len() });
+        modinfo::read(Path::new("x.ko"), bytes).ok();
+    }
+    for magic in [&[0x1f, 0x8b][..], &[0xfd, b'7', b'z', b'X', b'Z', 0], &[0x28, 0xb5, 0x2f, 0xfd]] {
+        assert!(modinfo::read(Path::new("x.ko"), [magic, &[1; 50]].concat()).is_err());
+    }
+}
