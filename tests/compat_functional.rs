@@ -4,8 +4,8 @@
 mod support;
 
 use support::bootstrap;
-use support::trees::{self, UPSTREAM, skip_without_trees};
-use support::{LONG, Outcome, Sandbox, skip, skip_without, skip_without_root};
+use support::trees::{self, Archives, UPSTREAM, skip_without_archives, skip_without_trees};
+use support::{LONG, Outcome, Sandbox, skip_without, skip_without_root};
 
 const SENTINEL: &str = "dib-test-should-fail";
 
@@ -53,18 +53,17 @@ fn c11_apt_sources_test_sources() {
 
 /// Builds a test that is to succeed, of Debian's `release`.
 fn succeeds(element: &str, test: &str, release: &'static str) {
-    if skip_without_root() || skip_without_trees(&[UPSTREAM]) || skip_without(&["mmdebstrap", "debootstrap"]) {
-        return;
-    }
-    let mirrors = trees::debian_mirrors("bookworm");
-    if skip(mirrors.is_none().then(|| "an apt that knows bookworm".to_owned())) {
+    if skip_without_root()
+        || skip_without_trees(&[UPSTREAM])
+        || skip_without_archives()
+        || skip_without(&["mmdebstrap", "debootstrap"])
+    {
         return;
     }
     let mut sandbox = Sandbox::new();
-    for (name, value) in mirrors.unwrap().into_iter().filter(|(name, _)| *name != "DIB_RELEASE") {
+    for (name, value) in Archives::of_host().unwrap().variables(release) {
         sandbox.env(name, value);
     }
-    sandbox.env("DIB_RELEASE", release);
     if release == "bookworm" {
         bootstrap::give_to(&mut sandbox, "debian", release);
     } else {

@@ -5,38 +5,28 @@ mod support;
 use std::process::Command;
 
 use support::bootstrap;
-use support::trees::{self, IRONIC, UPSTREAM, git_repository, skip_without_trees};
-use support::{repository, skip, skip_without, skip_without_root};
-
-const RELEASE: &str = "bookworm";
-
-/// A program of the agent's names that needs nothing.
-const SETUP: &str = "\
-from setuptools import setup
-setup(name='ironic-python-agent', version='1.0', scripts=['ironic-python-agent', 'ironic-collect-introspection-data'])
-";
-const PROGRAM: &str = "#!/usr/bin/env python3\nprint('stand-in agent')\n";
+use support::trees::{
+    self, Archives, IRONIC, UPSTREAM, git_of_programs, git_repository, skip_without_archives, skip_without_trees,
+};
+use support::{repository, skip_without, skip_without_root};
 
 #[test]
 fn c20_ironics_ramdisk_builds() {
     if skip_without_root()
         || skip_without_trees(&[IRONIC, UPSTREAM])
+        || skip_without_archives()
         || skip_without(&["mmdebstrap", "debootstrap", "git", "cpio", "qemu-img"])
     {
-        return;
-    }
-    let mirrors = trees::debian_mirrors(RELEASE);
-    if skip(mirrors.is_none().then(|| format!("an apt that knows {RELEASE}"))) {
         return;
     }
     let mut sandbox = trees::sandbox(&[IRONIC, UPSTREAM]);
     let own = repository().join("tests/elements");
     sandbox.env("ELEMENTS_PATH", &format!("{}:{}", trees::elements_path(&[IRONIC, UPSTREAM]), own.display()));
-    for (name, value) in mirrors.unwrap() {
+    for (name, value) in Archives::of_host().unwrap().variables("bookworm") {
         sandbox.env(name, value);
     }
-    let agent = [("setup.py", SETUP), ("ironic-python-agent", PROGRAM), ("ironic-collect-introspection-data", PROGRAM)];
-    git_repository(&sandbox.path("agent"), &agent);
+    let programs = ["ironic-python-agent", "ironic-collect-introspection-data"];
+    git_of_programs(&sandbox.path("agent"), "ironic-python-agent", &programs);
     git_repository(&sandbox.path("requirements"), &[("upper-constraints.txt", "")]);
     trees::give_glean(&mut sandbox);
     sandbox.env("DIB_REPOLOCATION_ironic_python_agent", &sandbox.path("agent").display().to_string());
@@ -44,7 +34,7 @@ fn c20_ironics_ramdisk_builds() {
     sandbox.env("DIB_DEBIAN_COMPONENTS", "main").env("DIB_CHECKSUM", "sha256");
     // Its own way to be told; the usual gzip takes a minute more.
     sandbox.env("DIB_IPA_COMPRESS_CMD", "gzip -1");
-    bootstrap::give_to(&mut sandbox, "debian", RELEASE);
+    bootstrap::give_to(&mut sandbox, "debian", "bookworm");
     // As its caller does.
     let elements = ["ironic-python-agent-ramdisk", "debian-minimal", "host-certificates"];
     sandbox.run_long(["-o", "ipa"].iter().chain(&elements)).succeeded();

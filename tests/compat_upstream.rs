@@ -11,28 +11,28 @@ use image_create::report::Reporter;
 use support::bootstrap;
 use support::guest::{answer, ovmf, probe_says};
 use support::images::Wanted;
-use support::trees::{self, Tree, UPSTREAM, git_repository, skip_without_trees};
+use support::trees::{self, Archives, Tree, UPSTREAM, git_repository, skip_without_archives, skip_without_trees};
 use support::{Sandbox, repository, skip, skip_without, skip_without_root};
 
 /// How long a boot with key generation and cloud-init takes under emulation, with other tests beside it.
 const LIMIT: Duration = Duration::from_secs(900);
 const SOON: Duration = Duration::from_secs(120);
-const RELEASE: &str = "bookworm";
 
 /// True when the test is to be skipped because the host cannot build Debian from upstream's tree.
 fn skipped(trees: &[Tree]) -> bool {
     skip_without_root()
         || skip_without_trees(trees)
         || skip_without(&[QEMU, "qemu-img", "mmdebstrap", "debootstrap"])
-        || skip(trees::debian_mirrors(RELEASE).is_none().then(|| format!("an apt that knows {RELEASE}")))
+        || skip_without_archives()
 }
 
 /// An image of elements from these trees, upstream's tree and tests/elements.
 fn wanted(name: &'static str, trees: &[Tree], args: &[&'static str], env: &[(&'static str, &'static str)]) -> Wanted {
     let own = repository().join("tests/elements");
     let path = format!("{}:{}", trees::elements_path(trees), own.display());
-    let mut variables = trees::debian_mirrors(RELEASE).unwrap();
-    variables.push(("ELEMENTS_PATH", path.leak()));
+    let mut variables = Archives::of_host().unwrap().variables("bookworm");
+    // tests/compat_functional.rs lets the tree's own hook bootstrap.
+    variables.extend([("ELEMENTS_PATH", &*path.leak()), (bootstrap::ASKED, "1")]);
     variables.extend(env);
     Wanted { name, args: args.to_vec(), env: variables, standin: None }
 }
@@ -62,8 +62,7 @@ const USER: &[(&str, &str)] = &[
 
 /// simple-init is here, and not beside cloud-init and dhcp-all-interfaces: it removes cloud-init, and has interfaces
 /// set up by glean.
-const PLAIN: &[&str] =
-    &["vm", "debian-minimal", "simple-init", "devuser", "host-certificates", "small-initramfs", "boot-probe"];
+const PLAIN: &[&str] = &["vm", "debian-minimal", "simple-init", "devuser", "host-certificates", "boot-probe"];
 
 #[test]
 fn upstreams_debian_builds_and_boots_with_a_bios() {
@@ -105,9 +104,7 @@ fn upstreams_services_build_and_work_with_uefi() {
         return;
     }
     let Some(firmware) = ovmf() else { return };
-    let mut wanted = wanted("upstream-services", &[UPSTREAM], SERVICES, USER);
-    wanted.env.push((bootstrap::ASKED, "1"));
-    let image = wanted.image();
+    let image = wanted("upstream-services", &[UPSTREAM], SERVICES, USER).image();
     let mut guest = boot(&image, Some(firmware));
     probe_says(&guest, &["firmware=efi", "root=ext4", "fstab=good", "left="]);
     guest.send_line("").unwrap();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser, ValueParser};
 use clap::{Args, Subcommand};
 
+use super::initramfs_check::CheckArgs;
 use crate::assemble::initramfs::compression::Packing;
 use crate::assemble::initramfs::edit::ModuleWish;
 use crate::assemble::initramfs::names::NamePattern;
@@ -38,6 +39,10 @@ pub enum InitramfsVerb {
     Extract(ExtractArgs),
     /// Tell what an image consists of
     Info(InfoArgs),
+    /// Make an image for a kernel from nothing
+    Build(super::initramfs_build::BuildArgs),
+    /// Prove that everything in an image has what it needs
+    Check(CheckArgs),
     /// Write an image with changes to another file
     Edit(Box<EditArgs>),
 }

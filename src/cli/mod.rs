@@ -5,6 +5,8 @@ pub mod build;
 pub mod doctor;
 pub mod element;
 pub mod initramfs;
+pub mod initramfs_build;
+pub mod initramfs_check;
 pub mod old_names;
 
 use std::ffi::OsString;

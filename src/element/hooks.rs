@@ -8,8 +8,8 @@
 //! one that depends on the other, and the loss is reported.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, FileType};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
@@ -84,6 +84,8 @@ pub struct HookTree {
     pub environment: Vec<Hook>,
     /// Every entry of the tree by its path in it; parents come before what they hold.
     pub entries: BTreeMap<PathBuf, TreeEntry>,
+    /// The `block-device-*.yaml` files of the elements, with their elements' names.
+    pub layouts: Vec<(String, PathBuf)>,
 }
 
 impl HookTree {
@@ -138,17 +140,20 @@ struct Merge {
 
 impl Merge {
     fn element(&mut self, element: &ResolvedElement) {
-        for (name, source) in self.list(&element.dir) {
+        for (name, source, kind) in self.list(&element.dir) {
             let path = PathBuf::from(&name);
             // Links are followed at this level only, and one that leads nowhere is left alone.
-            let Ok(meta) = fs::metadata(&source) else { continue };
-            if meta.is_dir() {
+            let Some(seen) = followed_kind(&source, kind) else { continue };
+            if seen.is_dir() {
                 if !NOT_MERGED.iter().any(|n| OsStr::new(n) == name) {
                     self.phase_misspelt(&path, &source);
                     self.directory(&element.name, path, source);
                 }
-            } else if meta.is_file() && path.extension() != Some(OsStr::new("pyc")) {
-                self.entry(&element.name, path, source);
+            } else if seen.is_file() && path.extension() != Some(OsStr::new("pyc")) {
+                if is_layout(&name) {
+                    self.tree.layouts.push((element.name.clone(), source.clone()));
+                }
+                self.entry(&element.name, path, source, kind);
             }
         }
     }
@@ -157,16 +162,16 @@ impl Merge {
     fn directory(&mut self, element: &str, path: PathBuf, source: PathBuf) {
         let entries = self.list(&source);
         self.add(path.clone(), TreeEntry { element: element.to_owned(), source, kind: Kind::Dir });
-        for (name, source) in entries {
+        for (name, source, kind) in entries {
             if !name.as_encoded_bytes().starts_with(b".") {
-                self.entry(element, path.join(name), source);
+                self.entry(element, path.join(name), source, kind);
             }
         }
     }
 
     /// An entry and, if it is a directory, all that it holds.
-    fn entry(&mut self, element: &str, path: PathBuf, source: PathBuf) {
-        let kind = match kind(&source) {
+    fn entry(&mut self, element: &str, path: PathBuf, source: PathBuf, file_type: FileType) {
+        let kind = match kind(&source, file_type) {
             Ok(Some(kind)) => kind,
             Ok(None) => {
                 let message = "an element can hold files, directories and links only";
@@ -176,7 +181,7 @@ impl Merge {
         };
         let inner = if kind == Kind::Dir { self.list(&source) } else { Vec::new() };
         if self.add(path.clone(), TreeEntry { element: element.to_owned(), source, kind }) {
-            inner.into_iter().for_each(|(name, source)| self.entry(element, path.join(name), source));
+            inner.into_iter().for_each(|(name, source, kind)| self.entry(element, path.join(name), source, kind));
         }
     }
 
@@ -207,21 +212,21 @@ impl Merge {
         }
         let Some(phase) = Phase::ALL.iter().find(|p| near(p)) else { return };
         // Data may be called anything; scripts in it show that somebody wants them to run.
-        if self.list(source).iter().any(|(_, path)| starts_with_interpreter(path)) {
+        if self.list(source).iter().any(|(_, path, _)| starts_with_interpreter(path)) {
             let warning = Warning::at(Place::file(source), format!("no phase is called '{name}': nothing in it runs"));
             self.warnings.push(warning.hint(format!("did you mean '{}'?", phase.dir())));
         }
     }
 
-    /// The names and paths in a directory, sorted by name.
-    fn list(&mut self, dir: &Path) -> Vec<(std::ffi::OsString, PathBuf)> {
+    /// The names, paths and types of what is in a directory, sorted by name.
+    fn list(&mut self, dir: &Path) -> Vec<(OsString, PathBuf, FileType)> {
         let read = || -> io::Result<Vec<_>> {
             let mut entries = Vec::new();
             for entry in fs::read_dir(dir)? {
                 let entry = entry?;
-                entries.push((entry.file_name(), entry.path()));
+                entries.push((entry.file_name(), entry.path(), entry.file_type()?));
             }
-            entries.sort();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
             Ok(entries)
         };
         read().unwrap_or_else(|e| {
@@ -315,17 +320,27 @@ pub(crate) fn skipped(hook: &Hook, dir: &str, skip: Skip) -> Warning {
     Warning::at(Place::file(&hook.path), message).hint(hint)
 }
 
-fn kind(source: &Path) -> io::Result<Option<Kind>> {
-    let meta = fs::symlink_metadata(source)?;
-    Ok(if meta.is_dir() {
+/// What an entry is; its type is known from the directory, and a directory need not be looked at.
+fn kind(source: &Path, file_type: FileType) -> io::Result<Option<Kind>> {
+    Ok(if file_type.is_dir() {
         Some(Kind::Dir)
-    } else if meta.is_file() {
-        Some(Kind::File { mode: meta.mode() & 0o7777 })
-    } else if meta.is_symlink() {
+    } else if file_type.is_file() {
+        Some(Kind::File { mode: fs::symlink_metadata(source)?.mode() & 0o7777 })
+    } else if file_type.is_symlink() {
         Some(Kind::Link { target: fs::read_link(source)? })
     } else {
         None
     })
+}
+
+/// The type of what a path leads to; none when a link leads nowhere.
+fn followed_kind(path: &Path, file_type: FileType) -> Option<FileType> {
+    if file_type.is_symlink() { fs::metadata(path).ok().map(|meta| meta.file_type()) } else { Some(file_type) }
+}
+
+/// Whether a file of this name describes disks.
+fn is_layout(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("block-device-") && name.ends_with(".yaml"))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Fault {

@@ -95,7 +95,7 @@ impl Plan {
         let outputs = output::plan_outputs(Path::new(&request.image_name), &request.formats, &output_options)
             .map_err(&mut collect)
             .ok();
-        let layout = choose_layout(&request, &resolution, &mut warnings).map_err(&mut collect).ok();
+        let layout = choose_layout(&request, &hooks.layouts, &mut warnings).map_err(&mut collect).ok();
         let (Some((layout, layout_source, layout_text)), Some(outputs)) = (layout, outputs) else {
             return Err(Faults(faults));
         };
@@ -286,10 +286,10 @@ fn attach_reason(request: &BuildRequest, hooks: &HookTree, builtin: &Path) -> Op
 
 fn choose_layout(
     request: &BuildRequest,
-    resolution: &Resolution,
+    layouts: &[(String, PathBuf)],
     warnings: &mut Vec<Warning>,
 ) -> Result<(DiskLayout, String, String), Faults> {
-    let chosen = disk::select::select(request.disk.config.as_deref(), &request.arch, &layout_files(resolution))?;
+    let chosen = disk::select::select(request.disk.config.as_deref(), &request.arch, layouts)?;
     let (text, file) = chosen.load()?;
     let root = root_filesystem(request);
     let mut found: Vec<Fault> = Vec::new();
@@ -306,21 +306,6 @@ pub fn root_filesystem(request: &BuildRequest) -> RootFs {
         options: root_options(request),
         block_size: request.disk.block_size,
     }
-}
-
-/// The `block-device-*.yaml` files of the elements, with their elements' names.
-fn layout_files(resolution: &Resolution) -> Vec<(String, PathBuf)> {
-    let mut files = Vec::new();
-    for element in &resolution.elements {
-        // The catalog has listed this directory; what vanished meanwhile is no layout.
-        let entries = std::fs::read_dir(&element.dir).into_iter().flatten().flatten();
-        let is_layout = |name: &str| name.starts_with("block-device-") && name.ends_with(".yaml");
-        let found = entries.filter(|e| e.file_name().to_str().is_some_and(is_layout));
-        let mut found: Vec<_> = found.map(|e| (element.name.clone(), e.path())).collect();
-        found.sort();
-        files.append(&mut found);
-    }
-    files
 }
 
 /// mkfs options of the root filesystem: what was asked for, and for ext4 the inode ratio and the journal that

@@ -14,6 +14,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::error;
 
 pub mod block_device;
+pub mod build_initramfs;
 pub mod cache_url;
 mod clock;
 mod dnf_call;
@@ -40,6 +41,7 @@ type Tool = fn(Vec<String>) -> Result<u8>;
 
 /// The tools that lie in the directory that is put on every hook's PATH.
 const ON_PATH: &[(&str, Tool)] = &[
+    ("build-initramfs", build_initramfs::run),
     ("cache-url", cache_url::run),
     ("dib-block-device", block_device::run),
     ("dib-init-system", init_system::run),

@@ -42,15 +42,14 @@ fn tarball() -> PathBuf {
         return file;
     }
     let small = repository().join("tests/elements/small-initramfs/root.d/40-small-initramfs");
-    let mirrors = trees::debian_mirrors("bookworm").unwrap();
-    let [_, (_, main), (_, security)] = mirrors[..] else { panic!("{mirrors:?}") };
+    let sources = trees::Archives::of_host().unwrap().sources("bookworm").map(|(_, line)| line);
     let script = r#"set -e -o pipefail
         mmdebstrap --quiet --mode=root --variant=minbase --format=tar --dpkgopt=force-unsafe-io --include="$1" \
             --setup-hook="TARGET_ROOT=\$1 $2" --customize-hook='rm -r "$1"/etc/apt/sources.list*' bookworm - \
-            "deb $3 bookworm main" "deb $4 bookworm-security main" | gzip -1 >"$5""#;
+            "${@:4}" | gzip -1 >"$3""#;
     // In a mount namespace of its own: tests beside it look for mounts that are left.
     let mut make = Command::new("unshare");
-    make.args(["--mount", "bash", "-c", script, "bash", PACKAGES]).arg(&small).args([main, security]).arg(&unfinished);
+    make.args(["--mount", "bash", "-c", script, "bash", PACKAGES]).arg(&small).arg(&unfinished).args(sources);
     let made = make.env_remove("TMPDIR").output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     fs::rename(&unfinished, &file).unwrap();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Sandbox, skip_without_data, test_data};
+use super::{Sandbox, skip, skip_without_data, test_data};
 
 /// A tree: the name of its test data, and where in it the elements are.
 #[derive(Debug, Clone, Copy)]
@@ -64,24 +64,52 @@ pub fn sandbox(trees: &[Tree]) -> Sandbox {
     sandbox
 }
 
-/// The archives of a release that this host's apt uses, as diskimage-builder's Debian elements want them told;
-/// `None` when apt knows none.
-pub fn debian_mirrors(release: &'static str) -> Option<Vec<(&'static str, &'static str)>> {
-    let output = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(REPO_URI)"])
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    let of = |suite: &str| {
-        let prefix = format!("Packages {suite} ");
-        let line = text.lines().find_map(|line| line.strip_prefix(prefix.as_str()));
-        line.map(|uri| &*uri.to_owned().leak())
-    };
-    Some(vec![
-        ("DIB_RELEASE", release),
-        ("DIB_DISTRIBUTION_MIRROR", of(release)?),
-        ("DIB_DEBIAN_SECURITY_MIRROR", of(&format!("{release}-security"))?),
-    ])
+/// The archives of a release, as diskimage-builder's Debian elements want them told.
+#[derive(Debug, Clone, Copy)]
+pub struct Archives {
+    main: &'static str,
+    security: &'static str,
+}
+
+impl Archives {
+    /// Those that this host's apt has for Debian 12; `None` when it has none.
+    pub fn of_host() -> Option<Self> {
+        let mut apt = Command::new("apt-get");
+        let output = apt.args(["indextargets", "--format", "$(CREATED_BY) $(RELEASE) $(REPO_URI)"]).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        let of = |suite: &str| {
+            let prefix = format!("Packages {suite} ");
+            let line = text.lines().find_map(|line| line.strip_prefix(prefix.as_str()));
+            line.map(|uri| &*uri.to_owned().leak())
+        };
+        Some(Self { main: of("bookworm")?, security: of("bookworm-security")? })
+    }
+
+    /// The suites of a release as sources of apt, with names before them. A mirror that stands still will do.
+    pub fn sources(&self, release: &str) -> [(&'static str, String); 3] {
+        let line = |uri: &str, suite: &str| format!("deb [check-valid-until=no] {uri} {release}{suite} main");
+        [
+            ("default", line(self.main, "")),
+            ("updates", line(self.main, "-updates")),
+            ("security", line(self.security, "-security")),
+        ]
+    }
+
+    /// The variables for a release.
+    pub fn variables(&self, release: &'static str) -> Vec<(&'static str, &'static str)> {
+        let sources = self.sources(release).map(|(name, line)| format!("{name}:{line}\n"));
+        vec![
+            ("DIB_RELEASE", release),
+            ("DIB_DISTRIBUTION_MIRROR", self.main),
+            ("DIB_DEBIAN_SECURITY_MIRROR", self.security),
+            ("DIB_APT_SOURCES_CONF", sources.concat().leak()),
+        ]
+    }
+}
+
+/// True when the test is to be skipped because the host's apt has no archive of Debian 12.
+pub fn skip_without_archives() -> bool {
+    skip(Archives::of_host().is_none().then(|| "an apt that has the archives of Debian 12".to_owned()))
 }
 
 /// A git repository with these files, for sources whose own server cannot be reached.
@@ -98,6 +126,15 @@ pub fn git_repository(dir: &Path, files: &[(&str, &str)]) {
     git(&["init", "--quiet", "--initial-branch", "master"]);
     git(&["add", "--all"]);
     git(&["commit", "--quiet", "--message", "All"]);
+}
+
+/// A git repository of a Python project that needs nothing and installs programs of these names.
+pub fn git_of_programs(dir: &Path, project: &str, programs: &[&str]) {
+    let setup = format!("from setuptools import setup\nsetup(name='{project}', version='1.0', scripts={programs:?})\n");
+    let program = "#!/usr/bin/env python3\nprint('a stand-in')\n";
+    let mut files = vec![("setup.py", setup.as_str())];
+    files.extend(programs.iter().map(|name| (*name, program)));
+    git_repository(dir, &files);
 }
 
 /// simple-init's git repository, for a build in the sandbox: its server cannot be reached from everywhere. Cloned

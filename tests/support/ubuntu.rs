@@ -16,14 +16,19 @@ pub struct Ubuntu {
 }
 
 impl Ubuntu {
-    /// Makes the archive in `dir`: the suites `noble`, with all packages, and `noble-updates`, with none.
+    /// Makes the archive in `dir`: the suites `noble`, with all packages, `noble-updates`, with none, and
+    /// `noble-security`, with those of the host's security suite.
     pub fn new(dir: &Path) -> Self {
-        let (mirror, packages) = host_packages();
+        let (mirror, packages) = host_packages("bookworm");
+        let (security, patched) = host_packages("bookworm-security");
         fs::create_dir_all(dir).unwrap();
         make_key(dir);
-        let kernel = empty_package(dir, "linux-image-generic");
-        write_suite(dir, "noble", &format!("{packages}\n{kernel}"));
+        // What Debian has under other names, or not at all.
+        let own =
+            ["linux-image-generic", "pollinate", "ubuntu-cloudimage-keyring"].map(|name| empty_package(dir, name));
+        write_suite(dir, "noble", &format!("{packages}\n{}", own.concat()));
         write_suite(dir, "noble-updates", "");
+        write_suite(dir, "noble-security", &patched);
         // gpg has started it, and it would stay.
         output(Command::new("gpgconf").arg("--homedir").arg(dir.join("gnupg")).args(["--kill", "gpg-agent"]));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -31,8 +36,8 @@ impl Ubuntu {
         let root = dir.to_owned();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (root, mirror) = (root.clone(), mirror.clone());
-                std::thread::spawn(move || answer(stream, &root, &mirror).ok());
+                let (root, mirrors) = (root.clone(), [mirror.clone(), security.clone()]);
+                std::thread::spawn(move || answer(stream, &root, &mirrors).ok());
             }
         });
         Self { dir: dir.to_owned(), port }
@@ -49,15 +54,15 @@ impl Ubuntu {
     }
 }
 
-/// Address of the host's archive and its list of packages.
-fn host_packages() -> (String, String) {
-    let format = "$(REPO_URI) $(FILENAME)";
+/// Address of a suite of the host's archive and its list of packages.
+fn host_packages(suite: &str) -> (String, String) {
+    let format = "$(RELEASE) $(REPO_URI) $(FILENAME)";
     let targets = output(Command::new("apt-get").args(["indextargets", "--format", format]).args([
         "Created-By: Packages",
         "Codename: bookworm",
         "Component: main",
     ]));
-    let line = targets.lines().find(|l| !l.contains("-security") && !l.contains("-updates"));
+    let line = targets.lines().find_map(|l| l.strip_prefix(&format!("{suite} ")));
     let (mirror, file) = line.and_then(|l| l.split_once(' ')).expect("the host has Debian 12's package lists");
     (mirror.to_owned(), output(Command::new("/usr/lib/apt/apt-helper").args(["cat-file", file])))
 }
@@ -122,8 +127,8 @@ fn write_suite(dir: &Path, suite: &str, packages: &str) {
     output(gpg(dir).arg("--clearsign").arg("--output").arg(signed).arg(suite_dir.join("Release")));
 }
 
-/// Lists are answered from `root`; for packages the client is sent to the host's archive.
-fn answer(mut stream: TcpStream, root: &Path, mirror: &str) -> std::io::Result<()> {
+/// Lists are answered from `root`; for packages the client is sent to the host's archive, or to its security archive.
+fn answer(mut stream: TcpStream, root: &Path, [mirror, security]: &[String; 2]) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
     let mut request = String::new();
     reader.read_line(&mut request)?;
@@ -138,6 +143,7 @@ fn answer(mut stream: TcpStream, root: &Path, mirror: &str) -> std::io::Result<(
         return stream.write_all(&body);
     }
     let head = if path.starts_with("pool/") {
+        let mirror = if path.starts_with("pool/updates/") { security } else { mirror };
         format!("302 Found\r\nLocation: {}/{path}", mirror.trim_end_matches('/'))
     } else {
         "404 Not Found".to_owned()

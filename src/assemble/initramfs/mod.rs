@@ -3,6 +3,8 @@
 //! An initramfs is a row of cpio archives, each plain or compressed as a whole, that the kernel unpacks
 //! one over the other (`Documentation/driver-api/early-userspace/buffer-format.rst` of Linux).
 
+pub mod build;
+pub mod check;
 pub mod closure;
 pub mod compression;
 pub mod cpio;

@@ -16,13 +16,12 @@ use crate::report::Reporter;
 ///
 /// # Errors
 /// Mistakes in descriptions, everything that is missing, too much memory.
-pub fn run(args: &BuildArgs) -> Result<u8> {
+pub fn run(args: &BuildArgs, reporter: &Reporter) -> Result<u8> {
     let request = request(args)?;
     if let Some(packing) = args.compress {
         build::check_packing(&request.root, &request.kernel, packing)?;
     }
     let made = build::build(&request)?;
-    let reporter = Reporter::plain();
     made.warnings.iter().for_each(|warning| reporter.warn(warning));
     let packing = build::packing(&request, args.compress);
     let budget = made.write(&args.output, packing, |budget| within(args.max_ram, budget))?;
@@ -38,7 +37,11 @@ pub fn run(args: &BuildArgs) -> Result<u8> {
 fn within(limit: Option<u64>, budget: &Budget) -> Result<()> {
     match limit {
         Some(limit) if budget.peak > limit => {
-            bail!("the initramfs needs {} bytes of memory at boot, {} more than --max-ram allows\n  {budget}", budget.peak, budget.peak - limit)
+            bail!(
+                "the initramfs needs {} bytes of memory at boot, {} more than --max-ram allows\n  {budget}",
+                budget.peak,
+                budget.peak - limit
+            )
         }
         _ => Ok(()),
     }
@@ -81,8 +84,14 @@ fn kernel(args: &BuildArgs) -> Result<String> {
     let root = RootDir::new(&args.root).with_context(|| on("reading", &args.root))?;
     match modules::kernels(&root).as_slice() {
         [only] => Ok(only.clone()),
-        [] => bail!("{} has no kernel's modules in lib/modules\n  --root names the system that has them", args.root.display()),
-        several => Err(Faults::from(Fault::new("there are several kernels").hint(format!("say which with --kernel: {}", several.join(", ")))).into()),
+        [] => bail!(
+            "{} has no kernel's modules in lib/modules\n  --root names the system that has them",
+            args.root.display()
+        ),
+        several => Err(Faults::from(
+            Fault::new("there are several kernels").hint(format!("say which with --kernel: {}", several.join(", "))),
+        )
+        .into()),
     }
 }
 
@@ -93,7 +102,10 @@ fn kernel(args: &BuildArgs) -> Result<String> {
 pub fn source_date_epoch() -> Result<u32> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Ok(text) if !text.is_empty() => text.parse().map_err(|_| {
-            Faults::from(Fault::new(format!("SOURCE_DATE_EPOCH is '{text}'")).hint("it is a number of seconds since 1970")).into()
+            Faults::from(
+                Fault::new(format!("SOURCE_DATE_EPOCH is '{text}'")).hint("it is a number of seconds since 1970"),
+            )
+            .into()
         }),
         _ => Ok(0),
     }

@@ -1,6 +1,8 @@
 //! `image-create initramfs`.
 
+mod build;
 mod cat;
+pub mod check;
 mod edit;
 mod extract;
 mod info;
@@ -28,8 +30,10 @@ pub fn run(args: &InitramfsArgs, reporter: &Reporter) -> Result<u8> {
         InitramfsVerb::List(list) => list::run(list, &Image::new(&list.file, limits))?,
         InitramfsVerb::Cat(cat) => cat::run(cat, &Image::new(&cat.file, limits))?,
         InitramfsVerb::Extract(extract) => extract::run(extract, &Image::new(&extract.file, limits), reporter)?,
+        InitramfsVerb::Build(args) => return build::run(args, reporter),
         InitramfsVerb::Edit(edit) => edit::run(edit, &Image::new(&edit.base, limits), reporter)?,
         InitramfsVerb::Info(info) => info::run(info, &Image::new(&info.file, limits), reporter)?,
+        InitramfsVerb::Check(args) => return check::run(args, limits, reporter),
     }
     Ok(0)
 }

@@ -41,6 +41,12 @@ impl Budget {
 impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
-        write!(f, "{:.1} MiB packed, {:.1} MiB unpacked, {:.1} MiB of memory at most while it boots", mib(self.compressed), mib(self.unpacked), mib(self.peak))
+        write!(
+            f,
+            "{:.1} MiB packed, {:.1} MiB unpacked, {:.1} MiB of memory at most while it boots",
+            mib(self.compressed),
+            mib(self.unpacked),
+            mib(self.peak)
+        )
     }
 }

@@ -19,7 +19,11 @@ const SWITCHES: [(Compression, &str); 7] = [
 
 /// The kernel's configuration, where distributions leave it.
 fn configuration(root: &Path, kernel: &str) -> Option<String> {
-    let places = [format!("boot/config-{kernel}"), format!("usr/lib/modules/{kernel}/config"), format!("lib/modules/{kernel}/config")];
+    let places = [
+        format!("boot/config-{kernel}"),
+        format!("usr/lib/modules/{kernel}/config"),
+        format!("lib/modules/{kernel}/config"),
+    ];
     places.iter().find_map(|place| std::fs::read_to_string(root.join(place)).ok())
 }
 
@@ -58,7 +62,11 @@ mod tests {
         let packing = |c: Compression| Packing::from(c);
         assert_eq!(best_packing(dir.path(), "6.1"), packing(Compression::Zstd));
         std::fs::create_dir(dir.path().join("boot")).unwrap();
-        std::fs::write(dir.path().join("boot/config-3.10"), "CONFIG_RD_GZIP=y\nCONFIG_RD_XZ=y\n# CONFIG_RD_ZSTD is not set\n").unwrap();
+        std::fs::write(
+            dir.path().join("boot/config-3.10"),
+            "CONFIG_RD_GZIP=y\nCONFIG_RD_XZ=y\n# CONFIG_RD_ZSTD is not set\n",
+        )
+        .unwrap();
         assert_eq!(best_packing(dir.path(), "3.10"), packing(Compression::Gzip));
         let refused = check_packing(dir.path(), "3.10", packing(Compression::Zstd)).unwrap_err().to_string();
         assert_eq!(refused, "the kernel 3.10 cannot unpack zstd: its configuration has gzip, xz");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::assemble::initramfs::closure::Miss;
-use crate::assemble::initramfs::modules::{Index, Picked, Profile, Selection, Tables, firmware, names, unpacked};
+use crate::assemble::initramfs::modules::{Index, Picked, Selection, Tables, firmware, names, unpacked};
 use crate::assemble::initramfs::view::{Node, RootDir, View, resolve};
 
 use super::Request;
@@ -28,7 +28,10 @@ pub fn add(stage: &mut Stage, request: &Request, missing: &mut Vec<Miss>, warnin
     let picked = pick(stage.root(), &index, request, missing);
     if !picked.warnings.is_empty() {
         let shown = picked.warnings.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        warnings.push(format!("{} files of firmware that drivers can use are not in the tree: {shown} ...", picked.warnings.len()));
+        warnings.push(format!(
+            "{} files of firmware that drivers can use are not in the tree: {shown} ...",
+            picked.warnings.len()
+        ));
     }
     put(stage, &index, &picked)?;
     add_settings(stage)?;
@@ -99,7 +102,7 @@ fn put(stage: &mut Stage, index: &Index, picked: &Picked) -> Result<()> {
         stage.put_link("/lib", "usr/lib")?;
     }
     for (name, bytes) in Tables::of(&plain, &picked.names()).files() {
-        stage.put_bytes(dir.join(name), 0o644, bytes)?;
+        stage.put_bytes(dir.join(name), 0o644, &bytes)?;
     }
     Ok(())
 }

@@ -14,14 +14,15 @@ const BUSYBOX: &str = "busybox";
 
 /// What it is used for here. All builds of it that distributions make have these.
 const APPLETS: [&str; 36] = [
-    "sh", "ash", "cat", "chmod", "chroot", "clear", "cp", "cut", "dd", "df", "dmesg", "echo", "env", "find", "free", "grep",
-    "head", "ip", "kill", "ln", "ls", "lsmod", "mkdir", "more", "mount", "mv", "ps", "readlink", "reboot", "rm", "sed", "sleep",
-    "tail", "umount", "uname", "vi",
+    "sh", "ash", "cat", "chmod", "chroot", "clear", "cp", "cut", "dd", "df", "dmesg", "echo", "env", "find", "free",
+    "grep", "head", "ip", "kill", "ln", "ls", "lsmod", "mkdir", "more", "mount", "mv", "ps", "readlink", "reboot",
+    "rm", "sed", "sleep", "tail", "umount", "uname", "vi",
 ];
 
 /// What is taken from a tree without it: a shell, and what one looks at disks with.
 const PROGRAMS: [&str; 17] = [
-    "sh", "cat", "cp", "dmesg", "grep", "ln", "ls", "lsmod", "mkdir", "mount", "mv", "ps", "rm", "sleep", "umount", "blkid", "uname",
+    "sh", "cat", "cp", "dmesg", "grep", "ln", "ls", "lsmod", "mkdir", "mount", "mv", "ps", "rm", "sleep", "umount",
+    "blkid", "uname",
 ];
 
 /// Who asks for these programs, in error messages.

@@ -138,7 +138,9 @@ impl Stage {
         for item in items {
             match &item.node {
                 Node::Dir => self.put_dir(&item.path)?,
-                Node::Link(target) if self.tree.get(bytes(&item.path)).is_none() => self.put_link(&item.path, target)?,
+                Node::Link(target) if self.tree.get(bytes(&item.path)).is_none() => {
+                    self.put_link(&item.path, target)?
+                }
                 Node::File { mode, .. } => {
                     let entry = Entry::new(bytes(&item.path), REGULAR | mode);
                     self.put(entry.with(Content::File(self.on_host(&item.path))))?;

@@ -36,6 +36,8 @@ pub struct Object {
     pub runpath: Option<String>,
     /// `DF_1_NODEFLIB`: default directories are not searched.
     pub no_default_dirs: bool,
+    /// Is loaded at the place that it names (`ET_EXEC`), as only programs are.
+    pub is_program: bool,
     /// Has a dynamic section: is not a plain static program.
     pub dynamic: bool,
     /// Libraries that are opened at run time, if the file says so.
@@ -70,7 +72,7 @@ fn parse_class<Elf: FileHeader<Endian = Endianness>>(bytes: &[u8]) -> Result<Obj
     let segments = header.program_headers(endian, bytes).map_err(said)?;
     let abi =
         Abi { is_64: header.is_class_64(), little: header.is_little_endian(), machine: header.e_machine(endian).0 };
-    let mut object = Object::nothing(abi);
+    let mut object = Object { is_program: header.e_type(endian) == elf::ET_EXEC, ..Object::nothing(abi) };
     for segment in segments {
         if let Some(path) = segment.interpreter(endian, bytes).map_err(said)? {
             object.interpreter = Some(text(path));
@@ -101,6 +103,7 @@ impl Object {
             rpath: None,
             runpath: None,
             no_default_dirs: false,
+            is_program: false,
             dynamic: false,
             dlopens: vec![],
             cancels_threads: false,

@@ -49,6 +49,21 @@ pub struct Found {
     pub need_cache: Vec<PathBuf>,
 }
 
+/// What a file is to a kernel that is asked to run it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// ELF with a loader of its own, or complete in itself.
+    Program,
+    /// ELF that programs load.
+    Library,
+    /// Begins with `#!`.
+    Script,
+    /// Begins as an ELF file and does not go on as one; or cannot be read.
+    Damaged,
+    /// Anything else.
+    Data,
+}
+
 /// A search for all that some programs need.
 pub struct Closure<'a> {
     files: Files<'a>,
@@ -118,6 +133,19 @@ impl<'a> Closure<'a> {
             Err(error) => self.missing.push(Miss::new(path.display().to_string(), &chain).because(error.to_string())),
         }
         self
+    }
+
+    /// What the file at a path without links is.
+    pub fn kind(&mut self, path: &Path) -> FileKind {
+        match self.files.kind(path) {
+            // libc can be run as well, to print its version.
+            Kind::Elf(object) if object.soname.is_none() && object.interpreter.is_some() => FileKind::Program,
+            Kind::Elf(object) if object.is_program => FileKind::Program,
+            Kind::Elf(_) => FileKind::Library,
+            Kind::Script(_) => FileKind::Script,
+            Kind::Damaged(_) => FileKind::Damaged,
+            Kind::Data => FileKind::Data,
+        }
     }
 
     /// Everything that was added, and what it needs.

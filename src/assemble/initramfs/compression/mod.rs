@@ -128,6 +128,15 @@ pub struct Packing {
     pub level: Option<u32>,
 }
 
+impl fmt::Display for Packing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.level {
+            Some(level) => write!(f, "{}:{level}", self.compression),
+            None => self.compression.fmt(f),
+        }
+    }
+}
+
 impl From<Compression> for Packing {
     fn from(compression: Compression) -> Self {
         Self { compression, level: None }
