@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::assemble::initramfs::closure::{Closure, Misses};
+use crate::assemble::initramfs::closure::{Closure, Miss};
 use crate::assemble::initramfs::edit::{Addition, Base, Edited, Edits, More, additions, edit, modules};
 use crate::assemble::initramfs::segments::Image;
 use crate::assemble::initramfs::view::RootDir;
@@ -54,7 +54,17 @@ fn wanted(args: &EditArgs, base: &Base<'_>, reporter: &Reporter) -> Result<More>
         more.remove.extend(found.remove);
     }
     warnings.iter().for_each(|warning| reporter.warn(warning));
-    Ok(Misses::or(missing, more)?)
+    Ok(Faults::or(missing.into_iter().map(fault).collect(), more)?)
+}
+
+/// What is missing is a mistake in the request or in the tree that it names.
+fn fault(miss: Miss) -> Fault {
+    let hint = miss.hint.clone();
+    let fault = Fault::new(format!("missing {}", Miss { hint: None, ..miss }));
+    match hint {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
 }
 
 fn tree(dir: &Path) -> Result<RootDir> {

@@ -9,9 +9,10 @@ use anyhow::{Context, Result};
 use super::{Addition, Base, More};
 use crate::assemble::initramfs::closure::{Item, Miss};
 use crate::assemble::initramfs::entry::{Content, Entry, REGULAR};
-use crate::assemble::initramfs::modules::{Index, Selection, Tables, kernels, names, unpacked};
+use crate::assemble::initramfs::modules::{Index, IndexError, Selection, Tables, kernels, names, unpacked};
 use crate::assemble::initramfs::tree::{Tree, new_link};
 use crate::assemble::initramfs::view::{Node, RootDir, View, resolve};
+use crate::error::{Fault, Faults, Place};
 
 /// Where an image has modules and firmware; a link of the base leads on to where they are.
 const MODULES: &str = "/lib/modules";
@@ -64,7 +65,7 @@ pub fn modules(
     missing: &mut Vec<Miss>,
     warnings: &mut Vec<String>,
 ) -> Result<More> {
-    let index = Index::load(root, &wish.kernel)?;
+    let index = Index::load(root, &wish.kernel).map_err(|err| Faults::from(no_index(root, &err)))?;
     let mut selection = Selection::new(root, &index);
     match &wish.names {
         Some(names) => {
@@ -106,6 +107,14 @@ pub fn modules(
         more.add.push(Addition::Entry(entry.with(content(bytes.to_vec()))));
     }
     Ok(more)
+}
+
+fn no_index(root: &RootDir, err: &IndexError) -> Fault {
+    let fault = Fault::at(Place::file(root.root()), err.to_string());
+    match err {
+        IndexError::NoKernel { .. } => fault.hint("--modules-dir names a tree with lib/modules/KVER"),
+        _ => fault,
+    }
 }
 
 /// Names of all modules in an image.
