@@ -195,3 +195,64 @@ fn what_is_missing_is_told_and_a_shell_helps() {
     guest.expect(&pattern("THE REAL SYSTEM RUNS").unwrap(), LIMIT).unwrap();
     guest.close().unwrap();
 }
+
+/// What the edited installer runs in place of its own init.
+const MARKER: &str = "#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
+echo \"version: $(e2fsck -V 2>&1 | head -n 1)\"
+modprobe virtio_pci
+modprobe virtio_blk
+modprobe ext4
+sleep 1
+echo \"loaded: $(grep -c -e '^virtio_blk ' -e '^ext4 ' /proc/modules) disk: $(ls /dev/vda2)\"
+e2fsck -n /dev/vda2
+echo THE INSTALLER WAS EDITED
+poweroff -f
+";
+
+#[test]
+fn an_edited_installer_runs_an_added_program_and_loads_added_modules() {
+    const INSTALLER: &str = "debian-installer-12-netboot-amd64";
+    if skip() || skip_without_data(&[INSTALLER]) || skip_without(&["e2fsck"]) {
+        return;
+    }
+    let tree = tree();
+    let mut sandbox = Sandbox::new();
+    let disk = disk(&mut sandbox, PLAIN);
+    let base = test_data(INSTALLER).join("usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz");
+    let marker = sandbox.path("out/marker");
+    fs::write(&marker, MARKER).unwrap();
+    fs::set_permissions(&marker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let modules = tree.sandbox.path("root/usr/lib/modules");
+    let edited = sandbox.path("out/edited");
+    // The kernel is another than the installer's own: its modules are added beside those that are there.
+    sandbox
+        .run([
+            "initramfs".as_ref(),
+            "edit".as_ref(),
+            base.as_os_str(),
+            "-o".as_ref(),
+            edited.as_os_str(),
+            "--add".as_ref(),
+            format!("{}:/marker", marker.display()).as_ref(),
+            "--program".as_ref(),
+            "e2fsck".as_ref(),
+            "--modules-dir".as_ref(),
+            modules.as_os_str(),
+            "--modules".as_ref(),
+            format!("{}:virtio_pci,virtio_blk,ext4", tree.version).as_ref(),
+            "--compress".as_ref(),
+            "zstd:3".as_ref(),
+        ])
+        .succeeded();
+    let mut guest = tree.guest(edited, Some(&disk), "rdinit=/marker quiet");
+    guest.expect(&pattern("THE INSTALLER WAS EDITED").unwrap(), LIMIT).unwrap();
+    let transcript = guest.transcript();
+    for fact in ["version: e2fsck ", "loaded: 2 disk: /dev/vda2", "cloudimg-rootfs: clean"] {
+        assert!(transcript.contains(fact), "'{fact}' is not in\n{transcript}");
+    }
+    guest.close().unwrap();
+}
