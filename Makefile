@@ -18,13 +18,14 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DIST := target/dist
 SCRIPTS := .ci/run $(wildcard tests/setup/*.sh packaging/*.sh tests/rocky-standin/*.sh bench/*.sh)
 
-.PHONY: help build image test standin lint bench bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
+.PHONY: help build image test standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
 help:
 	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
 	@echo "make test     install what the tests need and run them all"
 	@echo "make standin  build the stand-in for Rocky Linux's repositories that the tests use (tests/rocky-standin)"
 	@echo "make lint     formatting, clippy, shellcheck"
 	@echo "make bench    build the same image with diskimage-builder and with this program, and compare"
+	@echo "make bench-initramfs  make and edit initramfs images with the usual tools and with this program, and compare"
 	@echo "make bench-rocky  measure the stand-in, a Rocky image from it, and its boot"
 	@echo "make install  into DESTDIR$(PREFIX)"
 	@echo "make dist     a Debian package and a tarball of the static program, in $(DIST)"
@@ -69,6 +70,9 @@ lint:
 
 bench: setup-build build
 	$(SUDO) bench/compare-dib.sh $(BINARY)
+
+bench-initramfs: setup-test build
+	$(SUDO) bench/initramfs.sh $(BINARY)
 
 bench-rocky: setup-build setup-standin build
 	$(SUDO) bench/rocky-standin.sh $(BINARY)

@@ -8,18 +8,26 @@ use std::time::Duration;
 
 use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
 use image_create::report::Reporter;
-use support::{images, skip, skip_without, skip_without_root};
+use support::images::{self, Wanted};
+use support::{skip, skip_without, skip_without_root};
 
 /// How long a Debian takes to its login prompt, on a machine that does other things as well.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Boots the image of `layout` to a login prompt and checks what the probe inside says.
-fn boots(layout: &'static str, uefi: bool) {
-    boots_with(layout, uefi, &["root=ext4", "python=none"]);
+/// What the probe says of an ext4 root without more.
+const PLAIN: &[&str] = &["root=ext4", "python=none"];
+
+/// `vm debian-minimal` in a layout, with an initramfs that this program makes and not the distribution's generator.
+fn with_native_initramfs(layout: &'static str, name: &'static str) -> Wanted {
+    let mut wanted = images::debian(layout);
+    wanted.name = name;
+    wanted.args.push("generator-probe");
+    wanted.env.push(("DIB_INITRAMFS", "native"));
+    wanted
 }
 
-/// The same with what the probe says about this layout.
-fn boots_with(layout: &'static str, uefi: bool, facts: &[&str]) {
+/// Boots an image to a login prompt and checks what the probe inside says.
+fn boots(wanted: &Wanted, uefi: bool, facts: &[&str]) {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img", "mmdebstrap"]) {
         return;
     }
@@ -27,7 +35,7 @@ fn boots_with(layout: &'static str, uefi: bool, facts: &[&str]) {
     if uefi && skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) {
         return;
     }
-    let image = images::debian(layout).image();
+    let image = wanted.image();
     let mut machine = Machine::from_image(Medium::detect(&image).unwrap());
     machine.accel = AccelChoice::Tcg;
     machine.serial_log = Some(image.with_extension(if uefi { "uefi.serial" } else { "bios.serial" }));
@@ -58,17 +66,18 @@ fn boots_with(layout: &'static str, uefi: bool, facts: &[&str]) {
 
 #[test]
 fn mbr_boots_with_a_bios() {
-    boots("block-device-mbr", false);
+    boots(&images::debian("block-device-mbr"), false, &[PLAIN, &["initramfs=distribution"]].concat());
 }
 
 #[test]
-fn efi_boots_with_uefi() {
-    boots("block-device-efi", true);
+fn efi_boots_with_uefi_and_a_native_initramfs_that_the_systems_own_can_replace() {
+    let wanted = with_native_initramfs("block-device-efi", "native-efi");
+    boots(&wanted, true, &[PLAIN, &["initramfs=native", "generator=1"]].concat());
 }
 
 #[test]
 fn efi_boots_with_a_bios_as_well() {
-    boots("block-device-efi", false);
+    boots(&with_native_initramfs("block-device-efi", "native-efi"), false, &[PLAIN, &["initramfs=native"]].concat());
 }
 
 /// What `block-device-efi-lvm` looks like from inside. Python is there: Debian's xfsprogs bring it.
@@ -81,10 +90,12 @@ const VOLUMES: &[&str] = &[
 
 #[test]
 fn logical_volumes_boot_with_a_bios() {
-    boots_with("block-device-efi-lvm", false, VOLUMES);
+    boots(&images::debian("block-device-efi-lvm"), false, &[VOLUMES, &["initramfs=distribution"]].concat());
 }
 
 #[test]
-fn logical_volumes_boot_with_uefi() {
-    boots_with("block-device-efi-lvm", true, VOLUMES);
+fn logical_volumes_boot_with_uefi_and_a_native_initramfs() {
+    let mut wanted = with_native_initramfs("block-device-efi-lvm", "native-lvm");
+    wanted.args.retain(|element| *element != "generator-probe");
+    boots(&wanted, true, &[VOLUMES, &["initramfs=native"]].concat());
 }

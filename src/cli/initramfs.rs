@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::initramfs_check::CheckArgs;
 use crate::assemble::initramfs::compression::Packing;
+use crate::assemble::initramfs::edit::ModuleWish;
 use crate::assemble::initramfs::names::NamePattern;
 use crate::assemble::initramfs::segments::Limits;
 
@@ -134,6 +135,19 @@ pub struct EditArgs {
     /// Put in a systemd unit: in place of the one of its name, or enabled by its [Install] section; may be repeated
     #[arg(long, value_name = "FILE")]
     pub unit: Vec<PathBuf>,
+    /// Put in a program of the root tree (a name or path) with all that it needs to run; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub program: Vec<String>,
+    /// Put in modules of kernel KVER with what they need: KVER:NAME,NAME... or KVER:all; KVER alone takes those that
+    /// BASE has, of whatever kernel; may be repeated
+    #[arg(long, value_name = "KVER[:NAMES]")]
+    pub modules: Vec<ModuleWish>,
+    /// The tree that has lib/modules/KVER, such as an unpacked package (default: that of --root)
+    #[arg(long, value_name = "DIR")]
+    pub modules_dir: Option<PathBuf>,
+    /// The tree that programs are taken from
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub root: PathBuf,
     /// Compress the last segment (default: as it was): zstd, xz, gzip, lzma, lz4, bzip2 or none, with :LEVEL if wanted
     #[arg(long, value_name = "HOW")]
     pub compress: Option<Packing>,

@@ -1,10 +1,15 @@
 //! `image-create initramfs edit`.
 
+use std::path::Path;
+
 use anyhow::Result;
 
-use crate::assemble::initramfs::edit::{Addition, Edited, Edits, edit};
+use crate::assemble::initramfs::closure::{Closure, Miss};
+use crate::assemble::initramfs::edit::{Addition, Base, Edited, Edits, More, additions, edit, modules};
 use crate::assemble::initramfs::segments::Image;
+use crate::assemble::initramfs::view::RootDir;
 use crate::cli::initramfs::{EditArgs, Pair};
+use crate::error::{Fault, Faults, Place};
 use crate::plan::disk::size::human;
 use crate::report::Reporter;
 
@@ -20,10 +25,50 @@ pub fn run(args: &EditArgs, base: &Image, reporter: &Reporter) -> Result<()> {
         packing: args.compress,
         latest: args.source_date_epoch,
     };
-    let edited = edit(base, &args.output, &edits)?;
+    let edited = edit(base, &args.output, &edits, &mut |base| wanted(args, base, reporter))?;
     reporter.info(summary(&edited));
     Reporter::result(&args.output.display().to_string());
     Ok(())
+}
+
+/// Programs and modules with all that they need; what is missing is told at once.
+fn wanted(args: &EditArgs, base: &Base<'_>, reporter: &Reporter) -> Result<More> {
+    let mut more = More::default();
+    let mut missing = Vec::new();
+    let mut warnings = Vec::new();
+    if !args.program.is_empty() {
+        let root = tree(&args.root)?;
+        let mut closure = Closure::new(&root);
+        for program in &args.program {
+            closure.asked_by("--program").add_program(program);
+        }
+        let (found, misses) = closure.search();
+        missing.extend(misses);
+        warnings.extend(found.warnings.iter().map(ToString::to_string));
+        more.add.extend(additions(root.root(), &found.items, base.tree));
+    }
+    for wish in &args.modules {
+        let root = tree(args.modules_dir.as_ref().unwrap_or(&args.root))?;
+        let found = modules(&root, wish, base, &mut missing, &mut warnings)?;
+        more.add.extend(found.add);
+        more.remove.extend(found.remove);
+    }
+    warnings.iter().for_each(|warning| reporter.warn(warning));
+    Ok(Faults::or(missing.into_iter().map(fault).collect(), more)?)
+}
+
+/// What is missing is a mistake in the request or in the tree that it names.
+fn fault(miss: Miss) -> Fault {
+    let hint = miss.hint.clone();
+    let fault = Fault::new(format!("missing {}", Miss { hint: None, ..miss }));
+    match hint {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}
+
+fn tree(dir: &Path) -> Result<RootDir> {
+    RootDir::new(dir).map_err(|err| Faults::from(Fault::at(Place::file(dir), format!("cannot be read: {err}"))).into())
 }
 
 fn summary(edited: &Edited) -> String {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::assemble::initramfs::check::check;
 use crate::assemble::initramfs::closure::Closure;
 use crate::assemble::initramfs::compression::Packing;
 use crate::assemble::initramfs::entry::CHARACTER;
@@ -121,7 +122,19 @@ pub fn build(request: &Request) -> Result<Made> {
     }
     add_own(&mut stage, request)?;
     add_asked(&mut stage, &request.spec)?;
-    Ok(Made { tree: stage.into_tree(), warnings, modules })
+    let tree = stage.into_tree();
+    prove(&tree)?;
+    Ok(Made { tree, warnings, modules })
+}
+
+/// Looks into the finished tree as `initramfs check` does: what came in by other ways than a closure (files and hooks of
+/// descriptions) has to work too.
+fn prove(tree: &Tree) -> Result<()> {
+    let report = check(tree, None, None).context("checking the initramfs")?;
+    match report.errors.as_slice() {
+        [] => Ok(()),
+        errors => bail!("the initramfs would not work:\n  {}", errors.join("\n  ")),
+    }
 }
 
 /// What is the same in every initramfs.

@@ -4,6 +4,8 @@
 //! The image is read twice: once without contents, to know what will be where, and once to copy.
 
 mod add;
+mod closure;
+mod modules;
 mod slots;
 mod unit;
 
@@ -16,9 +18,11 @@ use super::compression::{Compression, Packing};
 use super::entry::{Content, Entry};
 use super::names::NamePattern;
 use super::segments::{Image, Segment, Step};
-use super::tree::Tree;
+use super::tree::{Tree, read_whole};
 use super::write::{ImageWriter, SegmentWriter};
 use crate::error::{Fault, Faults, Place};
+pub use closure::additions;
+pub use modules::{ModuleWish, modules};
 use slots::Slots;
 
 /// How a new last segment is compressed if nothing is asked for and there is none that could be taken over.
@@ -56,6 +60,26 @@ pub struct Edits {
     pub latest: Option<u32>,
 }
 
+/// The base as it is before anything is added.
+pub struct Base<'a> {
+    /// As it was read. Contents are kept only of the indexes of kernel modules.
+    pub before: &'a Tree,
+    /// Without what is removed.
+    pub tree: &'a Tree,
+}
+
+/// Changes that depend on what the base holds.
+#[derive(Debug, Default)]
+pub struct More {
+    /// What comes in.
+    pub add: Vec<Addition>,
+    /// Paths that go.
+    pub remove: Vec<Vec<u8>>,
+}
+
+/// Says what else is to change, once the base is known.
+pub type Decide<'a> = dyn FnMut(&Base<'_>) -> Result<More> + 'a;
+
 /// What was changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Edited {
@@ -85,12 +109,13 @@ struct Plan {
     removed: usize,
 }
 
-/// Writes `base` with `edits` to `target`, which may be the same file.
+/// Writes `base` with `edits`, and what `decide` adds to them, to `target`, which may be the same file.
 ///
 /// # Errors
-/// [`Faults`], all at once, for edits that cannot be done and for a damaged base; failures to read and write.
-pub fn edit(base: &Image, target: &Path, edits: &Edits) -> Result<Edited> {
-    let plan = plan(base, edits)?;
+/// [`Faults`], all at once, for edits that cannot be done and for a damaged base; failures to read and write; those of
+/// `decide`.
+pub fn edit(base: &Image, target: &Path, edits: &Edits, decide: &mut Decide<'_>) -> Result<Edited> {
+    let plan = plan(base, edits, decide)?;
     let mut image = ImageWriter::create(target, edits.latest)?;
     let mut unpacked = 0;
     let mut copied = 0;
@@ -128,13 +153,17 @@ fn append(added: &[Entry], writer: &mut SegmentWriter<'_>) -> Result<()> {
 }
 
 /// Reads the base and decides about everything; finds all mistakes at once.
-fn plan(base: &Image, edits: &Edits) -> Result<Plan> {
+fn plan(base: &Image, edits: &Edits, decide: &mut Decide<'_>) -> Result<Plan> {
     let mut slots = Slots::default();
     let mut tree = Tree::new();
     let segments = base.walk(&mut |step| {
         match step {
-            Step::Entry { at, entry, .. } => {
-                let path = tree.unpack(entry.clone(), Some(at));
+            Step::Entry { at, entry, body } => {
+                let mut kept = entry.clone();
+                if let (Content::Unread(len), true) = (&entry.content, modules::is_index(&entry.name)) {
+                    kept.content = Content::Bytes(read_whole(body, *len)?);
+                }
+                let path = tree.unpack(kept, Some(at));
                 slots.push(at, entry, path);
             }
             Step::Trailer => {
@@ -146,14 +175,21 @@ fn plan(base: &Image, edits: &Edits) -> Result<Plan> {
         Ok(())
     })?;
     let mut faults = Vec::new();
+    let before = tree.clone();
     let removed = remove(base, edits, &mut slots, &mut tree, &mut faults);
     for (source, dest) in &edits.replace {
         if let Err(fault) = replace(base, source, dest, &mut slots, &tree) {
             faults.push(fault);
         }
     }
+    Faults::or(std::mem::take(&mut faults), ())?;
+    let more = decide(&Base { before: &before, tree: &tree })?;
+    for path in &more.remove {
+        slots.replace(path);
+        tree.remove(path);
+    }
     let mut adding = add::Adding::new(base, &mut tree, &mut slots);
-    edits.add.iter().for_each(|addition| adding.add(addition));
+    more.add.iter().chain(&edits.add).for_each(|addition| adding.add(addition));
     let (added, more) = adding.finish();
     faults.extend(more);
     Faults::or(faults, ())?;
