@@ -256,13 +256,8 @@ impl<'a> Closure<'a> {
                 self.cache.get_or_insert_with(|| Cache::new(abi)).add(abi, &name, &path);
             }
         }
-        for (new, known) in [(missing, &mut self.missing), (warnings, &mut self.warnings)] {
-            new.into_iter().for_each(|miss| {
-                if !known.contains(&miss) {
-                    known.push(miss)
-                }
-            });
-        }
+        missing.into_iter().for_each(|miss| miss.add_to(&mut self.missing));
+        warnings.into_iter().for_each(|miss| miss.add_to(&mut self.warnings));
     }
 
     fn library(&mut self, name: &str, chain: &Chain) {

@@ -239,6 +239,50 @@ fn libraries_for_other_machines_are_passed_over() {
     assert!(text.contains("/opt/conf/libx.so is a damaged ELF file"), "{text}");
 }
 
+/// Both files say that they are for AArch64; nothing else in them matters here.
+#[test]
+fn trees_of_other_machines_are_searched_where_their_loaders_search() {
+    let dir = small_tree();
+    let root = dir.path();
+    fs::create_dir_all(root.join("usr/lib/aarch64-linux-gnu")).unwrap();
+    run_gcc(
+        root,
+        &[
+            library("usr/lib/aarch64-linux-gnu/libfar.so.1", &[]),
+            program("usr/bin/far", &["usr/lib/aarch64-linux-gnu/libfar.so.1"]),
+        ],
+    );
+    for file in ["usr/lib64/ld.so", "usr/lib/aarch64-linux-gnu/libfar.so.1", "usr/bin/far"] {
+        let mut bytes = fs::read(root.join(file)).unwrap();
+        bytes[18] = 183;
+        fs::write(root.join(file), bytes).unwrap();
+    }
+    let expected = set(&["/usr/bin/far", "/usr/lib64/ld.so", "/usr/lib/aarch64-linux-gnu/libfar.so.1"]);
+    assert_eq!(found_in(root, &["far"]).unwrap(), expected);
+}
+
+#[test]
+fn one_gap_below_many_programs_is_told_once() {
+    let dir = small_tree();
+    let root = dir.path();
+    run_gcc(
+        root,
+        &[
+            library("libgone.so", &[]),
+            library("usr/lib64/libhalf.so", &["./libgone.so"]),
+            program("usr/bin/one", &["usr/lib64/libhalf.so"]),
+            program("usr/bin/two", &["usr/lib64/libhalf.so"]),
+        ],
+    );
+    let text = found_in(root, &["one", "two"]).unwrap_err();
+    assert!(
+        text.starts_with(
+            "missing library libgone.so, needed by /usr/lib64/libhalf.so, needed by /usr/bin/one and 1 more"
+        ),
+        "{text}"
+    );
+}
+
 #[test]
 fn notes_about_dlopen_are_obeyed_by_their_priority() {
     let dir = small_tree();
