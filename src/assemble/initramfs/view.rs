@@ -29,7 +29,7 @@ pub enum Node {
 }
 
 /// A tree of files. Paths are absolute within the tree (`/usr/bin/env`).
-pub trait View {
+pub trait View: Sync {
     /// Looks up one path. Links in the directories above it are not followed: see [`resolve`].
     ///
     /// # Errors

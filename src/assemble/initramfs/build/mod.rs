@@ -111,8 +111,8 @@ pub fn build(request: &Request) -> Result<Made> {
     };
     warnings.extend(programs.warnings.iter().map(ToString::to_string));
     stage.put_items(&programs.items)?;
-    if !programs.need_cache.is_empty() {
-        stage.put_from_tree(Path::new("/etc/ld.so.cache"), "/etc/ld.so.cache", None)?;
+    if let Some(cache) = &programs.cache {
+        stage.put_bytes("etc/ld.so.cache", 0o644, &cache.write())?;
     }
     if !missing.is_empty() {
         return Err(crate::assemble::initramfs::closure::Misses(missing).into());

@@ -54,7 +54,11 @@ fn tables(view: &dyn View, index: &Index, report: &mut Report) {
         // Installers make it when they boot.
         let has_depmod = ["/sbin/depmod", "/usr/sbin/depmod"].iter().any(|path| exists(view, Path::new(path)));
         let told = format!("{dir}/modules.dep is not there: modprobe finds no module before depmod has run");
-        if has_depmod { report.warnings.push(told) } else { report.errors.push(told) }
+        if has_depmod {
+            report.warnings.push(told)
+        } else {
+            report.errors.push(told)
+        }
         return;
     }
     // busybox reads the text; kmod, which most links are to, does not.

@@ -15,12 +15,14 @@ pub struct Miss {
     pub needed_by: Chain,
     /// What the user can do, or may have meant.
     pub hint: Option<String>,
+    /// How many other chains begin in the same way.
+    pub also: usize,
 }
 
 impl Miss {
     /// `what` is not there.
     pub fn new(what: impl Into<String>, needed_by: &Chain) -> Self {
-        Self { what: what.into(), why: None, needed_by: needed_by.clone(), hint: None }
+        Self { what: what.into(), why: None, needed_by: needed_by.clone(), hint: None, also: 0 }
     }
 
     /// The same with a reason.
@@ -28,6 +30,16 @@ impl Miss {
     pub fn because(mut self, why: impl Into<String>) -> Self {
         self.why = Some(why.into());
         self
+    }
+
+    /// Adds this one to others, unless it is known that the same thing is missing for the same needer.
+    pub fn add_to(self, others: &mut Vec<Self>) {
+        let first = |miss: &Self| miss.needed_by.names().first().cloned();
+        match others.iter_mut().find(|other| other.what == self.what && first(other) == first(&self)) {
+            Some(known) if known.needed_by == self.needed_by => {}
+            Some(known) => known.also += 1,
+            None => others.push(self),
+        }
     }
 
     /// The same with a hint.
@@ -42,6 +54,9 @@ impl fmt::Display for Miss {
     /// `library libfoo.so.1, needed by /usr/lib/libbar.so, needed by /usr/bin/x: why (hint)`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.what, self.needed_by)?;
+        if self.also > 0 {
+            write!(f, " and {} more", self.also)?;
+        }
         if let Some(why) = &self.why {
             write!(f, ": {why}")?;
         }

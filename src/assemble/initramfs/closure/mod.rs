@@ -7,7 +7,7 @@ pub mod dlopen;
 pub mod elf;
 mod files;
 pub mod items;
-mod ld_cache;
+pub mod ld_cache;
 mod ld_conf;
 pub mod miss;
 mod places;
@@ -26,6 +26,7 @@ use crate::near::{near, quoted};
 use elf::{Abi, Object};
 use files::{Files, Kind};
 pub use items::{Chain, Item, Items};
+pub use ld_cache::Cache;
 pub use miss::{Miss, Misses};
 use places::Places;
 use process::Process;
@@ -44,9 +45,9 @@ pub struct Found {
     pub items: Vec<Item>,
     /// What is missing and is not needed at once.
     pub warnings: Vec<Miss>,
-    /// Directories that the loader knows only from `/etc/ld.so.conf` by way of `/etc/ld.so.cache`: without a cache, it
-    /// does not find the libraries in them.
-    pub need_cache: Vec<PathBuf>,
+    /// What the tree needs as `/etc/ld.so.cache`: libraries in directories that only `/etc/ld.so.conf` names, which the
+    /// loader itself does not read. `None` if there are none.
+    pub cache: Option<Cache>,
 }
 
 /// What a file is to a kernel that is asked to run it.
@@ -76,7 +77,7 @@ pub struct Closure<'a> {
     items: Items,
     missing: Vec<Miss>,
     warnings: Vec<Miss>,
-    need_cache: BTreeSet<PathBuf>,
+    cache: Option<Cache>,
 }
 
 impl<'a> Closure<'a> {
@@ -102,7 +103,7 @@ impl<'a> Closure<'a> {
             items: Items::default(),
             missing: vec![],
             warnings: vec![],
-            need_cache: BTreeSet::new(),
+            cache: None,
         }
     }
 
@@ -167,7 +168,7 @@ impl<'a> Closure<'a> {
         let found = Found {
             items: std::mem::take(&mut self.items).into_vec(),
             warnings: std::mem::take(&mut self.warnings),
-            need_cache: std::mem::take(&mut self.need_cache).into_iter().collect(),
+            cache: self.cache.take(),
         };
         (found, std::mem::take(&mut self.missing))
     }
@@ -244,23 +245,19 @@ impl<'a> Closure<'a> {
         if !object.dynamic {
             return;
         }
-        self.first_abi.get_or_insert(object.abi);
+        let abi = object.abi;
+        self.first_abi.get_or_insert(abi);
         let mut process = Process::load(&mut self.files, &mut self.places, found, object, chain);
         let missing = std::mem::take(&mut process.missing);
         let warnings = std::mem::take(&mut process.warnings);
         for file in std::mem::take(&mut process.loaded) {
             self.items.add(&file.found, &file.needed_by);
-            if file.by_conf {
-                self.need_cache.extend(file.found.path.parent().map(Path::to_path_buf));
+            if let Some((name, path)) = file.by_conf {
+                self.cache.get_or_insert_with(|| Cache::new(abi)).add(abi, &name, &path);
             }
         }
-        for (new, known) in [(missing, &mut self.missing), (warnings, &mut self.warnings)] {
-            new.into_iter().for_each(|miss| {
-                if !known.contains(&miss) {
-                    known.push(miss)
-                }
-            });
-        }
+        missing.into_iter().for_each(|miss| miss.add_to(&mut self.missing));
+        warnings.into_iter().for_each(|miss| miss.add_to(&mut self.warnings));
     }
 
     fn library(&mut self, name: &str, chain: &Chain) {

@@ -7,7 +7,8 @@ use crate::assemble::initramfs::view::{View, read};
 
 use super::elf::Abi;
 use super::files::Files;
-use super::{dirs, ld_cache, ld_conf};
+use super::ld_cache::Cache;
+use super::{dirs, ld_conf};
 
 /// What stands in for the question "which directories does ldconfig know".
 #[derive(Debug)]
@@ -15,7 +16,7 @@ pub enum Table {
     /// The directories that `/etc/ld.so.conf` names: of a system whose cache is made anew.
     Conf(Vec<PathBuf>),
     /// The libraries in `/etc/ld.so.cache`: of an image, in which the loader sees nothing else.
-    Cache(HashMap<String, Vec<PathBuf>>),
+    Cache(Cache),
 }
 
 /// Directories that are searched for every program.
@@ -35,9 +36,7 @@ impl Places {
 
     /// As the loader searches in exactly this tree: only its cache counts.
     pub fn of_image(view: &dyn View) -> Self {
-        Self::with(Table::Cache(
-            read(view, Path::new("/etc/ld.so.cache")).map_or_else(|_| HashMap::new(), |b| ld_cache::parse(&b)),
-        ))
+        Self::with(Table::Cache(Cache::parse(&read(view, Path::new("/etc/ld.so.cache")).unwrap_or_default())))
     }
 
     fn with(table: Table) -> Self {

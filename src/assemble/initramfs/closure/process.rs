@@ -32,8 +32,8 @@ pub struct Loaded {
     by: Option<usize>,
     /// For whose sake it is needed.
     pub needed_by: Chain,
-    /// It was found only because `/etc/ld.so.conf` names its directory.
-    pub by_conf: bool,
+    /// The name and the path by which it was found, if that was only because `/etc/ld.so.conf` names the directory.
+    pub by_conf: Option<(String, PathBuf)>,
 }
 
 /// A program that is being loaded.
@@ -98,7 +98,7 @@ impl<'p, 'a> Process<'p, 'a> {
             warnings: vec![],
         };
         let origin = found.path.parent().unwrap_or(Path::new("/")).to_owned();
-        process.push(Loaded { found, object, origin, by: None, needed_by: chain.clone(), by_conf: false }, None);
+        process.push(Loaded { found, object, origin, by: None, needed_by: chain.clone(), by_conf: None }, None);
         if let Some(path) = interpreter {
             process.interpreter(&path);
         }
@@ -123,7 +123,7 @@ impl<'p, 'a> Process<'p, 'a> {
         match self.files.kind(&found.path) {
             Kind::Elf(object) => {
                 let origin = Path::new(path).parent().unwrap_or(Path::new("/")).to_owned();
-                let file = Loaded { found, object, origin, by: Some(0), needed_by: chain, by_conf: false };
+                let file = Loaded { found, object, origin, by: Some(0), needed_by: chain, by_conf: None };
                 let name = Path::new(path).file_name().map(|n| n.to_string_lossy().into_owned());
                 self.push(file, name.as_deref());
             }
@@ -194,7 +194,8 @@ impl<'p, 'a> Process<'p, 'a> {
             return Ok(());
         }
         let origin = hit.opened.parent().unwrap_or(Path::new("/")).to_owned();
-        let Hit { found, object, by_conf, .. } = hit;
+        let Hit { opened, found, object, by_conf } = hit;
+        let by_conf = by_conf.then(|| (name.to_owned(), opened));
         self.push(Loaded { found, object, origin, by: Some(user), needed_by: chain, by_conf }, Some(name));
         Ok(())
     }
@@ -216,7 +217,7 @@ impl<'p, 'a> Process<'p, 'a> {
         if self.musl.is_none() {
             let known: Vec<PathBuf> = match &self.places.table {
                 Table::Conf(dirs) => dirs.iter().map(|dir| dir.join(name)).collect(),
-                Table::Cache(cache) => cache.get(name).cloned().unwrap_or_default(),
+                Table::Cache(cache) => cache.paths(name).map(Path::to_path_buf).collect(),
             };
             let is_default = |path: &Path| path.parent().is_some_and(|dir| self.defaults.iter().any(|d| d == dir));
             let known: Vec<_> = known.into_iter().filter(|path| !(no_defaults && is_default(path))).collect();

@@ -198,7 +198,8 @@ fn libraries_that_only_ld_so_conf_leads_to_need_a_cache() {
     let mut closure = Closure::new(&view);
     closure.add_program("one");
     let found = closure.finish().unwrap();
-    assert_eq!(found.need_cache, [PathBuf::from("/opt/conf")]);
+    let cache = found.cache.unwrap();
+    assert_eq!(cache.paths("libc1.so").collect::<Vec<_>>(), [Path::new("/opt/conf/libc1.so")]);
     let mut closure = Closure::of_image(&view);
     closure.add_program("one");
     assert!(closure.finish().is_err(), "there is no cache yet");
@@ -208,6 +209,10 @@ fn libraries_that_only_ld_so_conf_leads_to_need_a_cache() {
         closure.add_program("one");
         closure.finish().unwrap();
     }
+    fs::write(root.join("etc/ld.so.cache"), cache.write()).unwrap();
+    let mut closure = Closure::of_image(&view);
+    closure.add_program("one");
+    closure.finish().unwrap();
 }
 
 #[test]
@@ -232,6 +237,50 @@ fn libraries_for_other_machines_are_passed_over() {
     fs::write(root.join("opt/conf/libx.so"), &good[..100]).unwrap();
     let text = found_in(root, &["one"]).unwrap_err();
     assert!(text.contains("/opt/conf/libx.so is a damaged ELF file"), "{text}");
+}
+
+/// Both files say that they are for AArch64; nothing else in them matters here.
+#[test]
+fn trees_of_other_machines_are_searched_where_their_loaders_search() {
+    let dir = small_tree();
+    let root = dir.path();
+    fs::create_dir_all(root.join("usr/lib/aarch64-linux-gnu")).unwrap();
+    run_gcc(
+        root,
+        &[
+            library("usr/lib/aarch64-linux-gnu/libfar.so.1", &[]),
+            program("usr/bin/far", &["usr/lib/aarch64-linux-gnu/libfar.so.1"]),
+        ],
+    );
+    for file in ["usr/lib64/ld.so", "usr/lib/aarch64-linux-gnu/libfar.so.1", "usr/bin/far"] {
+        let mut bytes = fs::read(root.join(file)).unwrap();
+        bytes[18] = 183;
+        fs::write(root.join(file), bytes).unwrap();
+    }
+    let expected = set(&["/usr/bin/far", "/usr/lib64/ld.so", "/usr/lib/aarch64-linux-gnu/libfar.so.1"]);
+    assert_eq!(found_in(root, &["far"]).unwrap(), expected);
+}
+
+#[test]
+fn one_gap_below_many_programs_is_told_once() {
+    let dir = small_tree();
+    let root = dir.path();
+    run_gcc(
+        root,
+        &[
+            library("libgone.so", &[]),
+            library("usr/lib64/libhalf.so", &["./libgone.so"]),
+            program("usr/bin/one", &["usr/lib64/libhalf.so"]),
+            program("usr/bin/two", &["usr/lib64/libhalf.so"]),
+        ],
+    );
+    let text = found_in(root, &["one", "two"]).unwrap_err();
+    assert!(
+        text.starts_with(
+            "missing library libgone.so, needed by /usr/lib64/libhalf.so, needed by /usr/bin/one and 1 more"
+        ),
+        "{text}"
+    );
 }
 
 #[test]
@@ -329,15 +378,15 @@ fn damaged_elf_files_are_told_and_nothing_panics() {
         bytes[at] ^= 0xff;
         elf::parse(&bytes).ok();
         dirs::of_loader(&bytes[..4096]);
-        ld_cache::parse(&bytes);
+        drop(Cache::parse(&bytes).write());
     }
     let mut cache = fs::read("/etc/ld.so.cache").unwrap_or_default();
     if !cache.is_empty() {
-        assert!(ld_cache::parse(&cache).contains_key("libc.so.6"));
+        assert!(Cache::parse(&cache).paths("libc.so.6").next().is_some());
         for _ in 0..100 {
             let at = random(cache.len());
             cache[at] = random(256) as u8;
-            ld_cache::parse(&cache);
+            drop(Cache::parse(&cache).write());
         }
     }
 }

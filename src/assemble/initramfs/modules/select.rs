@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::assemble::initramfs::closure::items::{Chain, Item, Items};
 use crate::assemble::initramfs::closure::miss::{Miss, Misses};
@@ -46,6 +47,8 @@ pub struct Selection<'a> {
     /// Reversed: the next is the last.
     todo: Vec<(String, Chain)>,
     items: Items,
+    /// Module files, with the chain of what they need.
+    files: Vec<(PathBuf, Chain)>,
     picked: Picked,
     missing: Vec<Miss>,
 }
@@ -61,6 +64,7 @@ impl<'a> Selection<'a> {
             seen: HashSet::new(),
             todo: vec![],
             items: Items::default(),
+            files: vec![],
             picked: Picked::default(),
             missing: vec![],
         }
@@ -128,6 +132,9 @@ impl<'a> Selection<'a> {
 
     /// Everything that could be found, and all that is missing.
     pub fn search(&mut self) -> (Picked, Vec<Miss>) {
+        if self.firmware != Policy::Leave {
+            self.take_firmware();
+        }
         let mut picked = std::mem::take(&mut self.picked);
         picked.items = std::mem::take(&mut self.items).into_vec();
         (picked, std::mem::take(&mut self.missing))
@@ -210,7 +217,7 @@ impl<'a> Selection<'a> {
             }
             Ok(found) => {
                 self.items.add(&found, &chain);
-                self.firmware_of(&found.path, &below);
+                self.files.push((found.path, below.clone()));
             }
         }
         self.picked.modules.push((module.name.clone(), chain));
@@ -234,25 +241,48 @@ impl<'a> Selection<'a> {
         }
     }
 
-    fn firmware_of(&mut self, path: &Path, below: &Chain) {
-        if self.firmware == Policy::Leave {
-            return;
-        }
-        let bytes = self.view.read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()));
-        let info = match bytes.and_then(|bytes| modinfo::read(path, bytes)) {
-            Ok(info) => info,
-            Err(why) => {
-                self.missing.push(Miss::new("firmware of the module", below).because(why));
-                return;
-            }
-        };
+    fn take_firmware(&mut self) {
+        let files = std::mem::take(&mut self.files);
         let mut firmware = Firmware::new(self.view, &self.index.kernel);
-        for name in info.all("firmware") {
-            match firmware.add(name, &mut self.items, below) {
-                Ok(paths) => self.picked.firmware.extend(paths),
-                Err(miss) if self.firmware == Policy::Require => self.missing.push(miss),
-                Err(miss) => self.picked.warnings.push(miss),
+        for ((_, below), names) in files.iter().zip(firmware_names(self.view, &files)) {
+            let names = match names {
+                Ok(names) => names,
+                Err(why) => {
+                    self.missing.push(Miss::new("firmware of the module", below).because(why));
+                    continue;
+                }
+            };
+            for name in names {
+                match firmware.add(&name, &mut self.items, below) {
+                    Ok(paths) => self.picked.firmware.extend(paths),
+                    Err(miss) if self.firmware == Policy::Require => self.missing.push(miss),
+                    Err(miss) => self.picked.warnings.push(miss),
+                }
             }
         }
     }
+}
+
+/// What each module names as its firmware. Unpacking all modules of a kernel takes seconds: every processor helps.
+fn firmware_names(view: &dyn View, files: &[(PathBuf, Chain)]) -> Vec<Result<Vec<String>, String>> {
+    let read = |path: &Path| {
+        let bytes = view.read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let info = modinfo::read(path, bytes)?;
+        Ok(info.all("firmware").map(str::to_owned).collect())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len()).max(1);
+    let mut names: Vec<Option<Result<Vec<String>, String>>> = files.iter().map(|_| None).collect();
+    let places = Mutex::new(names.iter_mut().zip(files));
+    // No thread that has panicked holds it, and what the others take is whole.
+    let next = || places.lock().unwrap_or_else(|e| e.into_inner()).next();
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((place, (path, _))) = next() {
+                    *place = Some(read(path));
+                }
+            });
+        }
+    });
+    names.into_iter().map(|names| names.unwrap_or_else(|| Ok(vec![]))).collect()
 }
