@@ -44,9 +44,16 @@ impl NamePattern {
     /// Whether it matches a name, or a directory that the name is in.
     #[must_use]
     pub fn matches(&self, name: &[u8]) -> bool {
-        let text = bytes_as_text(name);
-        let ends = text.char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at).chain([text.len()]);
-        ends.into_iter().any(|end| self.pattern.matches_with(&text[..end], OPTIONS))
+        self.matches_below(name, 0)
+    }
+
+    /// The same, of the directories only those whose names are longer than `shortest` bytes.
+    #[must_use]
+    pub fn matches_below(&self, name: &[u8], shortest: usize) -> bool {
+        let ends = name.iter().enumerate().filter(|(_, b)| **b == b'/').map(|(at, _)| at).chain([name.len()]);
+        ends.into_iter()
+            .filter(|end| *end > shortest)
+            .any(|end| self.pattern.matches_with(&bytes_as_text(&name[..end]), OPTIONS))
     }
 }
 

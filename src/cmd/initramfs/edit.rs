@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::assemble::initramfs::closure::{Closure, Miss};
-use crate::assemble::initramfs::edit::{Addition, Base, Edited, Edits, More, additions, edit, modules};
+use crate::assemble::initramfs::edit::{Addition, Base, Edited, Edits, More, additions, companions, edit, modules};
 use crate::assemble::initramfs::segments::Image;
 use crate::assemble::initramfs::view::RootDir;
 use crate::cli::initramfs::{EditArgs, Pair};
@@ -45,7 +45,15 @@ fn wanted(args: &EditArgs, base: &Base<'_>, reporter: &Reporter) -> Result<More>
         let (found, misses) = closure.search();
         missing.extend(misses);
         warnings.extend(found.warnings.iter().map(ToString::to_string));
-        more.add.extend(additions(root.root(), &found.items, base.tree));
+        let mut items = found.items;
+        closure.asked_by("the libc that --program brings");
+        for library in companions(&root, &items, base.tree) {
+            closure.add_file(&library);
+        }
+        let (also, misses) = closure.search();
+        missing.extend(misses);
+        items.extend(also.items);
+        more.add.extend(additions(root.root(), &items, base.tree));
     }
     for wish in &args.modules {
         let root = tree(args.modules_dir.as_ref().unwrap_or(&args.root))?;

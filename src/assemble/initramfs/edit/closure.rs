@@ -1,12 +1,13 @@
 //! Puts what a closure has found in a root tree into a base that may name its directories otherwise.
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Addition;
 use crate::assemble::initramfs::closure::Item;
 use crate::assemble::initramfs::tree::{Tree, new_link};
-use crate::assemble::initramfs::view::Node;
+use crate::assemble::initramfs::view::{Node, RootDir, resolve};
 
 /// What has to be added for `items` of the tree `root`, given what the base holds.
 ///
@@ -47,6 +48,35 @@ pub fn additions(root: &Path, items: &[Item], base: &Tree) -> Vec<Addition> {
         }
     }
     additions
+}
+
+/// Libraries of glibc besides libc itself: all of a system have to be of one build, as they call each other by private names.
+const GLIBC: &[&str] = &[
+    "libBrokenLocale.so.1",
+    "libanl.so.1",
+    "libdl.so.2",
+    "libm.so.6",
+    "libmvec.so.1",
+    "libnss_compat.so.2",
+    "libnss_dns.so.2",
+    "libnss_files.so.2",
+    "libpthread.so.0",
+    "libresolv.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+];
+
+/// Libraries of the base that have to come from `root` too, as `items` bring its libc: their paths in `root`.
+#[must_use]
+pub fn companions(root: &RootDir, items: &[Item], base: &Tree) -> Vec<PathBuf> {
+    let has = |path: &Path| items.iter().any(|item| item.path == path);
+    if !items.iter().any(|item| item.path.file_name() == Some("libc.so.6".as_ref())) {
+        return Vec::new();
+    }
+    let entries = base.entries();
+    let paths = entries.iter().map(|entry| Path::new("/").join(OsStr::from_bytes(&entry.name)));
+    let paths = paths.filter(|path| GLIBC.iter().any(|name| path.file_name() == Some(name.as_ref())));
+    paths.filter(|path| resolve(root, path).is_ok_and(|end| end.is_file() && !has(&end.path))).collect()
 }
 
 /// The target of a link as an absolute path, dots taken out.

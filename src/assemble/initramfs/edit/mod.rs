@@ -21,7 +21,7 @@ use super::segments::{Image, Segment, Step};
 use super::tree::{Tree, read_whole};
 use super::write::{ImageWriter, SegmentWriter};
 use crate::error::{Fault, Faults, Place};
-pub use closure::additions;
+pub use closure::{additions, companions};
 pub use modules::{ModuleWish, modules};
 use slots::Slots;
 
@@ -229,8 +229,9 @@ impl Plan {
 /// Takes the names away that patterns match. Gives the number of entries.
 fn remove(base: &Image, edits: &Edits, slots: &mut Slots, tree: &mut Tree, faults: &mut Vec<Fault>) -> usize {
     let mut removed = 0;
+    let links = tree.dir_links();
     for pattern in &edits.remove {
-        let gone = slots.drop_matching(|name| name != b"." && pattern.matches(name));
+        let gone = slots.drop_matching(pattern, &links);
         if gone.is_empty() {
             let what = format!("nothing in it matches '{}', which is to be removed", pattern.given());
             let fault = Fault::at(Place::file(base.path()), what);

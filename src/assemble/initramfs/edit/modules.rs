@@ -18,6 +18,9 @@ use crate::error::{Fault, Faults, Place};
 const MODULES: &str = "/lib/modules";
 const FIRMWARE: [&str; 2] = ["/usr/lib/firmware", "/lib/firmware"];
 
+/// Names of missing modules that a warning has.
+const NAMED: usize = 5;
+
 /// Modules of one kernel that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleWish {
@@ -79,7 +82,10 @@ pub fn modules(
             let gone: Vec<&str> =
                 names.iter().map(String::as_str).filter(|name| !selection.add_if_there(name)).collect();
             if !gone.is_empty() {
-                warnings.push(format!("kernel {} has no module {}", wish.kernel, gone.join(", ")));
+                let few = gone.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+                let more = if gone.len() > NAMED { " ..." } else { "" };
+                let (kernel, count) = (&wish.kernel, gone.len());
+                warnings.push(format!("kernel {kernel} lacks {count} of the base's modules: {few}{more}"));
             }
         }
     }

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::write_slot;
 use crate::assemble::initramfs::entry::{Content, Entry, REGULAR};
+use crate::assemble::initramfs::names::NamePattern;
 use crate::assemble::initramfs::segments::{At, Image, Segment, Step};
 use crate::assemble::initramfs::write::SegmentWriter;
 use crate::error::Fault;
@@ -47,14 +48,21 @@ impl Slots {
         self.by_place.get(&at).map(|n| &mut self.slots[*n]).filter(|slot| !slot.dropped)
     }
 
-    /// Drops entries by their path or, if they have none, by their name. Gives those that were not dropped before.
-    pub(super) fn drop_matching(&mut self, matches: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+    /// Drops what matches a pattern by its path or by a name that one of `links` (to directories) gives it; entries
+    /// without a path by the name that they have. Gives the paths of those that were not dropped before.
+    pub(super) fn drop_matching(&mut self, pattern: &NamePattern, links: &[(Vec<u8>, Vec<u8>)]) -> Vec<Vec<u8>> {
+        let by_link = |path: &[u8]| {
+            links.iter().any(|(link, dir)| {
+                let below = path.strip_prefix(&dir[..]).filter(|below| below.starts_with(b"/"));
+                below.is_some_and(|below| pattern.matches_below(&[link, below].concat(), link.len()))
+            })
+        };
         let mut gone = Vec::new();
-        for slot in &mut self.slots {
-            let name = slot.path.as_ref().unwrap_or(&slot.entry.name);
-            if !slot.dropped && (matches(name) || matches(&slot.entry.name)) {
+        for slot in self.slots.iter_mut().filter(|slot| !slot.dropped) {
+            let path = slot.path.as_ref().unwrap_or(&slot.entry.name);
+            if path != b"." && (pattern.matches(path) || by_link(path)) {
                 slot.dropped = true;
-                gone.push(name.clone());
+                gone.push(path.clone());
             }
         }
         gone

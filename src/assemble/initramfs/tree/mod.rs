@@ -235,6 +235,17 @@ impl Tree {
         file.entry.is_dir().then(|| file.children.keys().cloned().collect())
     }
 
+    /// All links that lead to directories, with the paths of those. They give what is in the directories more names.
+    #[must_use]
+    pub fn dir_links(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let links = self.entries().into_iter().filter(|entry| entry.kind() == LINK);
+        let to_dir = |link: Entry| {
+            let (dir, _) = self.follow(&link.name).filter(|(_, end)| end.is_dir())?;
+            Some((link.name, dir))
+        };
+        links.filter_map(to_dir).collect()
+    }
+
     /// Which entry of the image gave a file its content (of other things: made it), by its path without links.
     #[must_use]
     pub fn from(&self, path: impl AsRef<[u8]>) -> Option<At> {
