@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -54,15 +54,24 @@ fn listing(archive: &Path) -> BTreeMap<String, String> {
     text.lines().map(entry).collect()
 }
 
-/// Boots kernel and ramdisk with an empty disk, and waits for what the probe says.
+/// A disk that is virtual media with a parameter.
+fn virtual_media(sandbox: &Sandbox) -> PathBuf {
+    let (disk, file) = (sandbox.path("out/disk.raw"), sandbox.path("out/parameters.txt"));
+    std::fs::File::create(&disk).unwrap().set_len(16 << 20).unwrap();
+    std::fs::write(&file, "iscsi_target_iqn=iqn.2020-01.org.example:probe\n").unwrap();
+    assert!(Command::new("mkfs.vfat").args(["-n", "ir-vfd-dev"]).arg(&disk).output().unwrap().status.success());
+    assert!(Command::new("mcopy").arg("-i").arg(&disk).arg(&file).arg("::").status().unwrap().success());
+    disk
+}
+
+/// Boots kernel and ramdisk with a disk, and waits for what the probe says.
 #[track_caller]
 fn boots(sandbox: &Sandbox) {
-    let disk = sandbox.path("out/disk.raw");
-    std::fs::File::create(&disk).unwrap().set_len(16 << 20).unwrap();
+    let disk = virtual_media(sandbox);
     let direct = DirectBoot {
         kernel: sandbox.path("out/deploy.kernel"),
         initrd: Some(sandbox.path("out/deploy.initramfs")),
-        cmdline: "console=ttyS0 quiet iscsi_target_iqn=iqn.2020-01.org.example:probe".into(),
+        cmdline: "console=ttyS0 quiet boot_method=vmedia".into(),
     };
     let mut machine = Machine::from_image(Medium { path: disk, format: "raw".into(), disc: false });
     machine.direct = Some(direct);
@@ -85,6 +94,7 @@ fn boots(sandbox: &Sandbox) {
         "dhcp=10.0.2.15/255.255.255.0 via 10.0.2.2",
         "static=probe0 has the address 192.0.2.7, netmask 255.255.255.128, gateway 192.0.2.1",
         "disk=/dev/vda",
+        "media=iqn.2020-01.org.example:probe",
         "target=0",
         "port=0",
         "stopped=0",
@@ -96,7 +106,7 @@ fn boots(sandbox: &Sandbox) {
 
 #[test]
 fn a_classic_ramdisk_holds_what_elements_add_and_boots() {
-    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio"]) {
+    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio", "mkfs.vfat", "mcopy"]) {
         return;
     }
     let sandbox = debian();
@@ -153,7 +163,7 @@ fn a_classic_ramdisk_holds_what_elements_add_and_boots() {
 
 #[test]
 fn a_ramdisk_of_dracuts_holds_what_elements_add_and_boots() {
-    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio"]) {
+    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio", "mkfs.vfat", "mcopy"]) {
         return;
     }
     let sandbox = debian();
