@@ -195,21 +195,31 @@ impl Manifest {
 const NOT_IN_THE_STANDIN: &[&str] = &[
     // In BaseOS and AppStream of Rocky Linux 9; no element that is built from the stand-in needs them.
     "biosdevname",
-    "dnf-automatic",
     // In EPEL, likewise.
+    "busybox",
+    // BaseOS and AppStream.
+    "dnf-automatic",
+    // EPEL.
     "fail2ban",
     // Of arm64.
     "grub2-efi-aa64",
     "grub2-efi-aa64-modules",
     // BaseOS.
     "net-tools",
+    // AppStream.
+    "nmap-ncat",
     // In OpenStack's repositories (RDO) only: simple-init installs from source unless it is told otherwise.
     "python3-glean",
     // BaseOS and EPEL.
     "python3-pip",
     "python3-virtualenv",
+    // EPEL.
+    "scsi-target-utils",
     // Of arm64.
     "shim-aa64",
+    // AppStream.
+    "tftp",
+    "wget",
 ];
 
 /// Elements that are only ever used on Debian or Ubuntu.

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -46,21 +46,32 @@ fn listing(archive: &Path) -> BTreeMap<String, String> {
     let entry = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
         assert_eq!(words[2..4], ["0", "0"], "{line}");
-        // Mode, links, owner, group, size, three words of the date, name, arrow, target.
-        (words[8].to_owned(), format!("{} {}", words[0], words[10..].join(" ")).trim_end().to_owned())
+        // Mode, links, owner, group, size (of a device: two numbers), three words of the date, name, arrow, target.
+        let name = if words[4].ends_with(',') { 9 } else { 8 };
+        let target = words.get(name + 2).copied().unwrap_or_default();
+        (words[name].to_owned(), format!("{} {target}", words[0]).trim_end().to_owned())
     };
     text.lines().map(entry).collect()
 }
 
-/// Boots kernel and ramdisk with an empty disk, and waits for what the probe says.
+/// A disk that is virtual media with a parameter.
+fn virtual_media(sandbox: &Sandbox) -> PathBuf {
+    let (disk, file) = (sandbox.path("out/disk.raw"), sandbox.path("out/parameters.txt"));
+    std::fs::File::create(&disk).unwrap().set_len(16 << 20).unwrap();
+    std::fs::write(&file, "iscsi_target_iqn=iqn.2020-01.org.example:probe\n").unwrap();
+    assert!(Command::new("mkfs.vfat").args(["-n", "ir-vfd-dev"]).arg(&disk).output().unwrap().status.success());
+    assert!(Command::new("mcopy").arg("-i").arg(&disk).arg(&file).arg("::").status().unwrap().success());
+    disk
+}
+
+/// Boots kernel and ramdisk with a disk, and waits for what the probe says.
 #[track_caller]
 fn boots(sandbox: &Sandbox) {
-    let disk = sandbox.path("out/disk.raw");
-    std::fs::File::create(&disk).unwrap().set_len(16 << 20).unwrap();
+    let disk = virtual_media(sandbox);
     let direct = DirectBoot {
         kernel: sandbox.path("out/deploy.kernel"),
         initrd: Some(sandbox.path("out/deploy.initramfs")),
-        cmdline: "console=ttyS0 quiet iscsi_target_iqn=iqn.2020-01.org.example:probe".into(),
+        cmdline: "console=ttyS0 quiet boot_method=vmedia".into(),
     };
     let mut machine = Machine::from_image(Medium { path: disk, format: "raw".into(), disc: false });
     machine.direct = Some(direct);
@@ -76,13 +87,14 @@ fn boots(sandbox: &Sandbox) {
         // udev.d
         "rule=/dev/vda",
         // dracut-drivers.d, or all that there are
-        "driver=dummy0",
+        "driver=/sys/module/dummy",
         // ramdisk-install.d
         "file=installed",
         // The network, and the functions of fragments
         "dhcp=10.0.2.15/255.255.255.0 via 10.0.2.2",
-        "static=dummy0 has the address 192.0.2.7, netmask 255.255.255.128, gateway 192.0.2.1",
+        "static=probe0 has the address 192.0.2.7, netmask 255.255.255.128, gateway 192.0.2.1",
         "disk=/dev/vda",
+        "media=iqn.2020-01.org.example:probe",
         "target=0",
         "port=0",
         "stopped=0",
@@ -94,7 +106,7 @@ fn boots(sandbox: &Sandbox) {
 
 #[test]
 fn a_classic_ramdisk_holds_what_elements_add_and_boots() {
-    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio"]) {
+    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio", "mkfs.vfat", "mcopy"]) {
         return;
     }
     let sandbox = debian();
@@ -151,7 +163,7 @@ fn a_classic_ramdisk_holds_what_elements_add_and_boots() {
 
 #[test]
 fn a_ramdisk_of_dracuts_holds_what_elements_add_and_boots() {
-    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio"]) {
+    if skip_without_root() || skip_without(&[QEMU, "mmdebstrap", "cpio", "mkfs.vfat", "mcopy"]) {
         return;
     }
     let sandbox = debian();
@@ -255,4 +267,45 @@ fn functions_for_fragments_know_parameters_and_disks() {
         ["No disk & so on", "No+disk++so+on"]
     );
     assert_eq!(init_says("find_interface 00:00:00:00:00:00; find_interface aa:bb:cc:dd:ee:0f; echo $?"), ["lo", "1"]);
+}
+
+#[test]
+fn deploy_baremetal_offers_the_disk_and_tells_the_server() {
+    let script = repository().join("elements/deploy-baremetal/init.d/80-deploy");
+    let stubs = r#"
+for f in start_iscsi_target stop_iscsi_target wget nc troubleshoot; do eval "$f() { echo $f \"\$@\"; }"; done
+partition_exists() { [ "$1" = /dev/vda ]; }
+ISCSI_TARGET_IQN=iqn.x DISK=sda,vda DEPLOYMENT_ID=7 DEPLOYMENT_KEY=k BOOT_IP_ADDRESS=192.0.2.7 BOOT_SERVER=192.0.2.1
+"#;
+    let said = init_says(&format!("{stubs}source {}", script.display()));
+    let wanted = [
+        "offering /dev/vda",
+        "start_iscsi_target iqn.x /dev/vda ALL",
+        "wget -O - --post-data i=7&k=k&a=192.0.2.7&n=iqn.x&e= http://192.0.2.1:10000",
+        "waiting for the boot server",
+        "nc -l -p 10000",
+        "stop_iscsi_target",
+    ];
+    let said: Vec<&str> = said.iter().map(|line| line.trim_end()).filter(|line| !line.starts_with("/dev/")).collect();
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn the_archive_is_the_same_each_time() {
+    if skip_without(&["cpio", "gzip"]) {
+        return;
+    }
+    let archive = || {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "source $_LIB/ramdisk-functions; mkdir -p $TMP_MOUNT_PATH/{b,a}/c; echo x > $TMP_MOUNT_PATH/a/f
+            ln $TMP_MOUNT_PATH/a/f $TMP_MOUNT_PATH/b/f; ln -s a $TMP_MOUNT_PATH/l; finalise_image >&2";
+        let mut bash = Command::new("bash");
+        bash.args(["-euo", "pipefail", "-c", script]).env("_LIB", repository().join("lib"));
+        bash.env("TMP_MOUNT_PATH", dir.path().join("mnt")).env("TMP_IMAGE_PATH", dir.path().join("image"));
+        assert!(bash.env("SOURCE_DATE_EPOCH", "1700000000").status().unwrap().success());
+        std::fs::read(dir.path().join("image")).unwrap()
+    };
+    let first = archive();
+    std::thread::sleep(Duration::from_millis(1100));
+    assert!(first.len() > 100 && first == archive());
 }
