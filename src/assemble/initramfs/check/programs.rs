@@ -42,9 +42,10 @@ pub fn check(view: &dyn View, walk: &Walk, report: &mut Report) {
     for path in libraries.into_iter().filter(|path| !loaded.contains(*path)) {
         closure.add_file(path);
     }
-    let (found, missing) = closure.search();
+    let (found, more) = closure.search();
     report.warnings.extend(found.warnings.iter().map(told));
-    for miss in missing {
+    let same_gap = |miss: &&Miss| missing.iter().any(|known| known.what == miss.what && known.needer() == miss.needer());
+    for miss in more.iter().filter(|miss| !same_gap(miss)).cloned() {
         let place = miss.what.strip_prefix("library ").and_then(|name| elsewhere(name, walk));
         match place {
             Some(place) => {

@@ -32,10 +32,15 @@ impl Miss {
         self
     }
 
+    /// What needs it directly.
+    #[must_use]
+    pub fn needer(&self) -> Option<&str> {
+        self.needed_by.names().first().map(String::as_str)
+    }
+
     /// Adds this one to others, unless it is known that the same thing is missing for the same needer.
     pub fn add_to(self, others: &mut Vec<Self>) {
-        let first = |miss: &Self| miss.needed_by.names().first().cloned();
-        match others.iter_mut().find(|other| other.what == self.what && first(other) == first(&self)) {
+        match others.iter_mut().find(|other| other.what == self.what && other.needer() == self.needer()) {
             Some(known) if known.needed_by == self.needed_by => {}
             Some(known) => known.also += 1,
             None => others.push(self),
