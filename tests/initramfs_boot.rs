@@ -222,7 +222,8 @@ fn an_edited_installer_runs_an_added_program_and_loads_added_modules() {
     let tree = tree();
     let mut sandbox = Sandbox::new();
     let disk = disk(&mut sandbox, PLAIN);
-    let base = test_data(INSTALLER).join("usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz");
+    let base =
+        test_data(INSTALLER).join("usr/lib/debian-installer/images/12/amd64/text/debian-installer/amd64/initrd.gz");
     let marker = sandbox.path("out/marker");
     fs::write(&marker, MARKER).unwrap();
     fs::set_permissions(&marker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -44,7 +44,8 @@ pub fn check(view: &dyn View, walk: &Walk, report: &mut Report) {
     }
     let (found, more) = closure.search();
     report.warnings.extend(found.warnings.iter().map(told));
-    let same_gap = |miss: &&Miss| missing.iter().any(|known| known.what == miss.what && known.needer() == miss.needer());
+    let same_gap =
+        |miss: &&Miss| missing.iter().any(|known| known.what == miss.what && known.needer() == miss.needer());
     for miss in more.iter().filter(|miss| !same_gap(miss)).cloned() {
         let place = miss.what.strip_prefix("library ").and_then(|name| elsewhere(name, walk));
         match place {

@@ -8,7 +8,7 @@ use crate::assemble::initramfs::view::{View, read};
 
 use super::aliases::Aliases;
 use super::index::{Index, IndexError, Module, Softdep};
-use super::{modinfo, names, scan};
+use super::{modinfo, names, scan, settings};
 
 /// Lines of small files, each with the module that it is about.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +46,7 @@ pub fn load(view: &dyn View, kernel: &str, dir: PathBuf) -> Result<Index, IndexE
             keep(&mut index.lines.weakdep, &weakdep, "weakdep");
         }
     }
-    digest(&mut index);
+    digest(&mut index, &settings::lines(view));
     Ok(index)
 }
 
@@ -115,16 +115,22 @@ fn keep(lines: &mut Vec<(String, String)>, text: &str, keyword: &str) {
     }
 }
 
-/// Takes the lines apart.
-fn digest(index: &mut Index) {
-    let rest = |line: &str| line.split_whitespace().skip(2).map(str::to_owned).collect::<Vec<_>>();
+/// Takes the lines apart, and adds those of the tree's settings.
+fn digest(index: &mut Index, settings: &[Vec<String>]) {
+    let lines = index.lines.softdep.iter().chain(&index.lines.weakdep);
+    let lines = lines.map(|(_, line)| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
     let mut soft: HashMap<String, Softdep> = HashMap::new();
-    for (module, line) in &index.lines.softdep {
-        add_softdep(soft.entry(module.clone()).or_default(), &rest(line));
-    }
     let mut weak: HashMap<String, Vec<String>> = HashMap::new();
-    for (module, line) in &index.lines.weakdep {
-        weak.entry(module.clone()).or_default().extend(rest(line).iter().map(|name| names::plain(name)));
+    for words in lines.chain(settings.iter().cloned()) {
+        match words.as_slice() {
+            [keyword, module, rest @ ..] if keyword == "softdep" => {
+                add_softdep(soft.entry(names::plain(module)).or_default(), rest);
+            }
+            [keyword, module, rest @ ..] if keyword == "weakdep" => {
+                weak.entry(names::plain(module)).or_default().extend(rest.iter().map(|name| names::plain(name)));
+            }
+            _ => {}
+        }
     }
     index.softdeps = soft;
     index.weakdeps = weak;
@@ -134,7 +140,6 @@ fn digest(index: &mut Index) {
 fn add_softdep(softdep: &mut Softdep, words: &[String]) {
     let Softdep { pre, post, other } = softdep;
     let mut list = other;
-    // Two mutable borrows of one struct's fields at a time: the list is chosen anew for each word.
     for word in words {
         match word.as_str() {
             "pre:" => list = &mut *pre,

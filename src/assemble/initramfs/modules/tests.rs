@@ -74,6 +74,30 @@ fn soft_and_weak_dependencies_are_taken_if_they_are_there() {
 }
 
 #[test]
+fn settings_of_the_tree_add_soft_dependencies() {
+    let (dir, view) = tree(&[
+        ("modules.dep", "kernel/a-b.ko:\nkernel/c.ko:\nkernel/d.ko:\n"),
+        ("kernel/a-b.ko", ""),
+        ("kernel/c.ko", ""),
+        ("kernel/d.ko", ""),
+    ]);
+    for (place, text) in
+        [("etc", "# softdep a-b pre: x\nsoftdep a_b \\\n  pre: c\n"), ("usr/lib", "softdep a-b pre: d\n")]
+    {
+        fs::create_dir_all(dir.path().join(place).join("modprobe.d")).unwrap();
+        fs::write(dir.path().join(place).join("modprobe.d/x.conf"), text).unwrap();
+    }
+    let index = Index::load(&view, "1.0").unwrap();
+    let mut selection = Selection::new(&view, &index);
+    selection.firmware(firmware::Policy::Leave).add("a-b");
+    // The file in /etc hides the other one of its name.
+    assert_eq!(selection.finish().unwrap().names().into_iter().collect::<Vec<_>>(), ["a_b", "c"]);
+    let files = Tables::all(&index).files();
+    let softdep = &files.iter().find(|(name, _)| *name == "modules.softdep").unwrap().1;
+    assert_eq!(softdep.iter().filter(|&&b| b == b'\n').count(), 1, "settings stay in their files");
+}
+
+#[test]
 fn damaged_modules_never_panic() {
     let good = fs::read("/usr/bin/ls").unwrap();
     let mut state = 11_u64;
