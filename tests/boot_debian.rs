@@ -77,7 +77,11 @@ fn efi_boots_with_uefi_and_a_native_initramfs_that_the_systems_own_can_replace()
 
 #[test]
 fn efi_boots_with_a_bios_as_well() {
-    boots(&with_native_initramfs("block-device-efi", "native-efi"), false, &[PLAIN, &["initramfs=native", "asked=1 an element brought this"]].concat());
+    boots(
+        &with_native_initramfs("block-device-efi", "native-efi"),
+        false,
+        &[PLAIN, &["initramfs=native", "asked=1 an element brought this"]].concat(),
+    );
 }
 
 /// What `block-device-efi-lvm` looks like from inside. Python is there: Debian's xfsprogs bring it.
