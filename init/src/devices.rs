@@ -25,9 +25,13 @@ pub struct Device {
 }
 
 impl Device {
-    /// The node.
+    /// The node; of a logical volume the one with its name, which is what people see in the list of mounts.
     #[must_use]
     pub fn path(&self) -> PathBuf {
+        let named = self.mapped.as_ref().map(|name| Path::new("/dev/mapper").join(name));
+        if let Some(named) = named.filter(|n| n.exists()) {
+            return named;
+        }
         // The kernel writes "!" for the slash in names like cciss/c0d0.
         Path::new("/dev").join(self.name.replace('!', "/"))
     }
