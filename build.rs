@@ -54,7 +54,7 @@ fn build_init() -> io::Result<()> {
     }
     // What cargo tells build scripts about this package, and the wrappers of clippy, are not meant for the other one.
     for name in
-        ["RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CARGO_ENCODED_RUSTFLAGS"]
+        ["RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"]
     {
         cargo.env_remove(name);
     }
