@@ -53,9 +53,15 @@ fn build_init() -> io::Result<()> {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
     }
     // What cargo tells build scripts about this package, and the wrappers of clippy, are not meant for the other one.
-    for name in
-        ["RUSTC", "RUSTDOC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CLIPPY_ARGS", "CARGO_ENCODED_RUSTFLAGS"]
-    {
+    for name in [
+        "RUSTC",
+        "RUSTDOC",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "CLIPPY_ARGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTFLAGS",
+    ] {
         cargo.env_remove(name);
     }
     println!("cargo:rerun-if-changed=init");

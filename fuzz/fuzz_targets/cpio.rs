@@ -1,0 +1,43 @@
+//! One archive: what is read is written, and read again as the same.
+#![no_main]
+
+use std::io::Read;
+
+use image_create::assemble::initramfs::cpio::{Item, Reader, Writer};
+use image_create::assemble::initramfs::entry::{Content, Entry, REGULAR};
+use libfuzzer_sys::fuzz_target;
+
+fn entries(archive: &[u8]) -> Option<Vec<Entry>> {
+    let mut reader = Reader::new(archive);
+    let mut entries = Vec::new();
+    loop {
+        match reader.item().ok()? {
+            Item::Entry(mut entry) => {
+                let mut content = Vec::new();
+                reader.read_to_end(&mut content).ok()?;
+                if entry.kind() == REGULAR {
+                    entry.content = if content.is_empty() { Content::Empty } else { Content::Bytes(content.into()) };
+                }
+                entries.push(entry);
+            }
+            Item::Trailer | Item::End | Item::Other => return Some(entries),
+        }
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Some(first) = entries(data) else { return };
+    let mut writer = Writer::new(Vec::new(), None);
+    for entry in &first {
+        writer.write(entry).expect("what was read can be written");
+    }
+    let (archive, len) = writer.finish().expect("memory takes everything");
+    assert_eq!(archive.len() as u64, len);
+    let second = entries(&archive).expect("what was written can be read");
+    // Numbers of inodes and devices are new; a file with the name of the trailer ends an archive.
+    let same = |a: &Entry, b: &Entry| {
+        (&a.name, a.mode, a.uid, a.gid, a.mtime, a.rdev, &a.content) == (&b.name, b.mode, b.uid, b.gid, b.mtime, b.rdev, &b.content)
+    };
+    let whole = first.iter().position(|e| e.name == b"TRAILER!!!").unwrap_or(first.len());
+    assert!(second.len() == whole && first.iter().zip(&second).all(|(a, b)| same(a, b)));
+});
