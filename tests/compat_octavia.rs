@@ -33,6 +33,10 @@ const ELEMENTS: &[&str] = &[
 const PROGRAMS: &[&str] =
     &["amphora-agent", "amphora-health-checker", "amphora-interface", "haproxy-vrrp-check", "prometheus-proxy"];
 
+/// A file of Ubuntu's rsyslog that Debian's has elsewhere.
+const RSYSLOG: &str = "mkdir -p $TARGET_ROOT/etc/apparmor.d\n\
+                       echo 'profile rsyslogd /usr/sbin/rsyslogd {' >$TARGET_ROOT/etc/apparmor.d/usr.sbin.rsyslogd";
+
 #[test]
 fn c20_octavias_amphora_builds() {
     if skip_without_root()
@@ -43,8 +47,9 @@ fn c20_octavias_amphora_builds() {
         return;
     }
     let mut sandbox = trees::sandbox(&[OCTAVIA, UPSTREAM]);
-    let own = repository().join("tests/elements");
-    sandbox.env("ELEMENTS_PATH", &format!("{}:{}", trees::elements_path(&[OCTAVIA, UPSTREAM]), own.display()));
+    let own = [repository().join("tests/elements"), sandbox.path("elements")].map(|dir| dir.display().to_string());
+    sandbox.env("ELEMENTS_PATH", &format!("{}:{}", trees::elements_path(&[OCTAVIA, UPSTREAM]), own.join(":")));
+    sandbox.element("ubuntu-files").hook("root.d/90-ubuntu-files", RSYSLOG);
     let archive = Ubuntu::new(&sandbox.path("archive"));
     sandbox.env("DIB_DISTRIBUTION_MIRROR", &archive.url()).env("DIB_UBUNTU_MIRROR_DISTS", "updates,security");
     sandbox.env("DIB_APT_KEYRING", &archive.keyring().to_string_lossy());
@@ -72,7 +77,7 @@ fn c20_octavias_amphora_builds() {
         sandbox.env(name, value);
     }
     let args = ["-a", "amd64", "-t", "qcow2", "--image-size", "3", "-o", "amphora"];
-    sandbox.run_long(args.iter().chain(ELEMENTS).chain(&["host-certificates"])).succeeded();
+    sandbox.run_long(args.iter().chain(ELEMENTS).chain(&["host-certificates", "ubuntu-files"])).succeeded();
 
     let image = sandbox.path("out/amphora.qcow2");
     let info = Command::new("qemu-img").args(["info", "--output=json"]).arg(&image).output().unwrap();

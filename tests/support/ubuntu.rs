@@ -56,13 +56,10 @@ impl Ubuntu {
 
 /// Address of a suite of the host's archive and its list of packages.
 fn host_packages(suite: &str) -> (String, String) {
-    let format = "$(RELEASE) $(REPO_URI) $(FILENAME)";
-    let targets = output(Command::new("apt-get").args(["indextargets", "--format", format]).args([
-        "Created-By: Packages",
-        "Codename: bookworm",
-        "Component: main",
-    ]));
-    let line = targets.lines().find_map(|l| l.strip_prefix(&format!("{suite} ")));
+    let which = ["Created-By: Packages", &format!("Release: {suite}"), "Component: main"];
+    let format = "$(REPO_URI) $(FILENAME)";
+    let targets = output(Command::new("apt-get").args(["indextargets", "--format", format]).args(which));
+    let line = targets.lines().next();
     let (mirror, file) = line.and_then(|l| l.split_once(' ')).expect("the host has Debian 12's package lists");
     (mirror.to_owned(), output(Command::new("/usr/lib/apt/apt-helper").args(["cat-file", file])))
 }
