@@ -148,6 +148,9 @@ pub struct EditArgs {
     /// The tree that programs are taken from
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub root: PathBuf,
+    /// Put in what this description (initramfs.json) says; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub spec: Vec<PathBuf>,
     /// Compress the last segment (default: as it was): zstd, xz, gzip, lzma, lz4, bzip2 or none, with :LEVEL if wanted
     #[arg(long, value_name = "HOW")]
     pub compress: Option<Packing>,

@@ -5,19 +5,26 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::assemble::initramfs::closure::{Closure, Miss};
-use crate::assemble::initramfs::edit::{Addition, Base, Edited, Edits, More, additions, companions, edit, modules};
+use crate::assemble::initramfs::edit::{
+    Addition, Base, Edited, Edits, ModuleWish, More, additions, companions, edit, modules,
+};
 use crate::assemble::initramfs::segments::Image;
 use crate::assemble::initramfs::view::RootDir;
 use crate::cli::initramfs::{EditArgs, Pair};
 use crate::error::{Fault, Faults, Place};
 use crate::plan::disk::size::human;
+use crate::plan::initramfs::Spec;
 use crate::report::Reporter;
+
+use super::edit_spec;
 
 /// Writes the image, says what was done, and prints the path.
 pub fn run(args: &EditArgs, base: &Image, reporter: &Reporter) -> Result<()> {
     let copy = |pair: &Pair| Addition::Copy { source: pair.source.clone(), dest: pair.dest.clone() };
     let mut add: Vec<Addition> = args.add.iter().map(copy).collect();
     add.extend(args.unit.iter().cloned().map(Addition::Unit));
+    let spec = edit_spec::read(args)?;
+    add.extend(edit_spec::additions(&spec, &args.root)?);
     let edits = Edits {
         remove: args.remove.clone(),
         replace: args.replace.iter().map(|pair| (pair.source.clone(), pair.dest.clone())).collect(),
@@ -25,23 +32,24 @@ pub fn run(args: &EditArgs, base: &Image, reporter: &Reporter) -> Result<()> {
         packing: args.compress,
         latest: args.source_date_epoch,
     };
-    let edited = edit(base, &args.output, &edits, &mut |base| wanted(args, base, reporter))?;
+    let edited = edit(base, &args.output, &edits, &mut |base| wanted(args, &spec, base, reporter))?;
     reporter.info(summary(&edited));
     Reporter::result(&args.output.display().to_string());
     Ok(())
 }
 
 /// Programs and modules with all that they need; what is missing is told at once.
-fn wanted(args: &EditArgs, base: &Base<'_>, reporter: &Reporter) -> Result<More> {
-    let mut more = More::default();
+fn wanted(args: &EditArgs, spec: &Spec, base: &Base<'_>, reporter: &Reporter) -> Result<More> {
+    let mut more = More { add: edit_spec::at_boot(spec, base)?, ..More::default() };
     let mut missing = Vec::new();
     let mut warnings = Vec::new();
-    if !args.program.is_empty() {
+    if !args.program.is_empty() || !spec.programs.is_empty() {
         let root = tree(&args.root)?;
         let mut closure = Closure::new(&root);
         for program in &args.program {
             closure.asked_by("--program").add_program(program);
         }
+        edit_spec::programs(spec, &mut closure, &root);
         let (found, misses) = closure.search();
         missing.extend(misses);
         warnings.extend(found.warnings.iter().map(ToString::to_string));
@@ -55,7 +63,8 @@ fn wanted(args: &EditArgs, base: &Base<'_>, reporter: &Reporter) -> Result<More>
         items.extend(also.items);
         more.add.extend(additions(root.root(), &items, base.tree));
     }
-    for wish in &args.modules {
+    let wishes = with_modules_of(spec, args)?;
+    for wish in &wishes {
         let root = tree(args.modules_dir.as_ref().unwrap_or(&args.root))?;
         let found = modules(&root, wish, base, &mut missing, &mut warnings)?;
         more.add.extend(found.add);
@@ -63,6 +72,22 @@ fn wanted(args: &EditArgs, base: &Base<'_>, reporter: &Reporter) -> Result<More>
     }
     warnings.iter().for_each(|warning| reporter.warn(warning));
     Ok(Faults::or(missing.into_iter().map(fault).collect(), more)?)
+}
+
+/// The modules that are asked for by options, and those that descriptions want: for one kernel in one wish, so that its
+/// indexes know all of them.
+fn with_modules_of(spec: &Spec, args: &EditArgs) -> Result<Vec<ModuleWish>> {
+    let mut wishes = args.modules.clone();
+    let root = tree(args.modules_dir.as_ref().unwrap_or(&args.root));
+    if spec.modules.is_empty() && spec.load.is_empty() {
+        return Ok(wishes);
+    }
+    let Some(more) = edit_spec::modules(spec, args, &root?)? else { return Ok(wishes) };
+    match wishes.iter_mut().find(|wish| wish.kernel == more.kernel) {
+        Some(wish) => wish.also.extend(more.also),
+        None => wishes.push(more),
+    }
+    Ok(wishes)
 }
 
 /// What is missing is a mistake in the request or in the tree that it names.
@@ -75,7 +100,7 @@ fn fault(miss: Miss) -> Fault {
     }
 }
 
-fn tree(dir: &Path) -> Result<RootDir> {
+pub(super) fn tree(dir: &Path) -> Result<RootDir> {
     RootDir::new(dir).map_err(|err| Faults::from(Fault::at(Place::file(dir), format!("cannot be read: {err}"))).into())
 }
 

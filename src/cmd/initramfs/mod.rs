@@ -4,6 +4,7 @@ mod build;
 mod cat;
 pub mod check;
 mod edit;
+mod edit_spec;
 mod extract;
 mod info;
 mod list;

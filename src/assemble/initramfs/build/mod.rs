@@ -23,6 +23,7 @@ use crate::plan::initramfs::{Source, Spec};
 
 pub use budget::Budget;
 pub use kernel::{best_packing, check_packing};
+pub use rescue::has as tree_has;
 use stage::Stage;
 
 /// The first program, built with this one.

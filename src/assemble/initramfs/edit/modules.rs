@@ -28,6 +28,8 @@ pub struct ModuleWish {
     pub kernel: String,
     /// Names, aliases, patterns, paths or `:all`; `None` for those that the base has, of whatever kernel.
     pub names: Option<Vec<String>>,
+    /// More names, asked for by descriptions: each with who asks.
+    pub also: Vec<(String, String)>,
 }
 
 impl std::str::FromStr for ModuleWish {
@@ -47,7 +49,7 @@ impl std::str::FromStr for ModuleWish {
             }
             Some(_) => return Err("a name after the ':' is empty"),
         };
-        Ok(Self { kernel: kernel.to_owned(), names })
+        Ok(Self { kernel: kernel.to_owned(), names, also: vec![] })
     }
 }
 
@@ -70,6 +72,9 @@ pub fn modules(
 ) -> Result<More> {
     let index = Index::load(root, &wish.kernel).map_err(|err| Faults::from(no_index(root, &err)))?;
     let mut selection = Selection::new(root, &index);
+    for (name, who) in &wish.also {
+        selection.asked_by(who).add(name);
+    }
     match &wish.names {
         Some(names) => {
             for name in names {
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn wishes_have_a_kernel_and_names() {
         let wish = |text: &str| text.parse::<ModuleWish>();
-        assert_eq!(wish("6.1"), Ok(ModuleWish { kernel: "6.1".into(), names: None }));
+        assert_eq!(wish("6.1"), Ok(ModuleWish { kernel: "6.1".into(), names: None, also: vec![] }));
         assert_eq!(wish("6.1:a,b").unwrap().names.unwrap(), ["a", "b"]);
         assert_eq!(wish("6.1:all").unwrap().names.unwrap(), [":all"]);
         assert!(wish(":a").is_err() && wish("6.1:").is_err() && wish("/lib/modules/6.1").is_err());
