@@ -205,7 +205,7 @@ impl<'a> Closure<'a> {
     fn no_program(&self, name: &str, chain: &Chain) -> Miss {
         let dirs = PATH.iter().filter_map(|dir| resolve(self.files.view, Path::new(dir)).ok());
         let names = dirs.filter_map(|dir| self.files.view.list(&dir.path).ok()).flatten();
-        let names: BTreeSet<String> = names.filter_map(|n| n.into_string().ok()).collect();
+        let names: BTreeSet<String> = names.filter_map(|n| n.into_string().ok()).filter(|n| n != name).collect();
         let miss = Miss::new(format!("program {name}"), chain);
         match near(name, names.iter().map(String::as_str)) {
             known if known.is_empty() => miss.hint(format!("looked in {}", PATH.join(", "))),
