@@ -71,7 +71,7 @@ fn boots(sandbox: &Sandbox) {
     let direct = DirectBoot {
         kernel: sandbox.path("out/deploy.kernel"),
         initrd: Some(sandbox.path("out/deploy.initramfs")),
-        cmdline: "console=ttyS0 quiet boot_method=vmedia".into(),
+        cmdline: "console=ttyS0 quiet no_timer_check boot_method=vmedia".into(),
     };
     let mut machine = Machine::from_image(Medium { path: disk, format: "raw".into(), disc: false });
     machine.direct = Some(direct);
@@ -122,6 +122,7 @@ fn a_classic_ramdisk_holds_what_elements_add_and_boots() {
     for (name, wanted) in [
         ("init", "-rwxr-xr-x"),
         ("sbin", "lrwxrwxrwx bin"),
+        ("usr/lib", "lrwxrwxrwx ../lib"),
         ("bin/bash", "-rwxr-xr-x"),
         ("bin/busybox", "-rwxr-xr-x"),
         // Busybox's own, also where the system has another.
