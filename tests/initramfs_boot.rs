@@ -207,9 +207,9 @@ exec </dev/console >/dev/console 2>&1
 echo \"version: $(e2fsck -V 2>&1 | head -n 1)\"
 modprobe virtio_pci
 modprobe virtio_blk
-modprobe ext4
+modprobe xfs
 sleep 1
-echo \"loaded: $(grep -c -e '^virtio_blk ' -e '^ext4 ' /proc/modules) disk: $(ls /dev/vda2)\"
+echo \"loaded: $(grep -c -e '^virtio_blk ' -e '^xfs ' /proc/modules) disk: $(ls /dev/vda2)\"
 e2fsck -n /dev/vda2
 echo THE INSTALLER WAS EDITED
 poweroff -f
@@ -246,7 +246,7 @@ fn an_edited_installer_runs_an_added_program_and_loads_added_modules() {
             "--modules-dir".as_ref(),
             modules.as_os_str(),
             "--modules".as_ref(),
-            format!("{}:virtio_pci,virtio_blk,ext4", tree.version).as_ref(),
+            format!("{}:virtio_pci,virtio_blk,xfs", tree.version).as_ref(),
             "--compress".as_ref(),
             "zstd:3".as_ref(),
         ])

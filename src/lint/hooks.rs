@@ -56,7 +56,9 @@ fn phase_folder(element: &Element, phase: Phase, files: &[File], found: &mut Vec
         }
         if meta.is_dir() {
             let for_install_types = phase == Phase::Install && name.ends_with("-install");
-            if !for_install_types {
+            // The parts of a ramdisk's init, which ramdisk-base copies from there (contract 8.1).
+            let for_ramdisks = phase == Phase::ExtraData && name == "scripts";
+            if !for_install_types && !for_ramdisks {
                 found.push(data(&path, &format!("the folder '{}/{name}'", phase.dir())));
             }
             continue;

@@ -100,8 +100,10 @@ pub fn build(request: &Request) -> Result<Made> {
                 closure.asked_by(&wish.place).add_program(&wish.name);
             }
         }
-        for interpreter in hooks::interpreters(&request.spec)? {
-            closure.asked_by(&interpreter.1).add_program(&interpreter.0);
+        for (interpreter, hook) in hooks::interpreters(&request.spec)? {
+            // Where the tree has no shell but busybox, busybox is the shell.
+            let program = rescue::provider(stage.root(), &interpreter);
+            closure.asked_by(&hook).add_program(program.unwrap_or(&interpreter));
         }
         if request.rescue {
             rescue::add_programs(&mut closure, stage.root());
@@ -118,9 +120,7 @@ pub fn build(request: &Request) -> Result<Made> {
     if !missing.is_empty() {
         return Err(crate::assemble::initramfs::closure::Misses(missing).into());
     }
-    if request.rescue {
-        rescue::add_links(&mut stage)?;
-    }
+    rescue::add_links(&mut stage)?;
     add_own(&mut stage, request)?;
     add_asked(&mut stage, &request.spec)?;
     let tree = stage.into_tree();

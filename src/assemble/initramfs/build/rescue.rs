@@ -36,6 +36,12 @@ pub fn has(root: &RootDir, name: &str) -> bool {
     PATH.iter().any(|dir| exists(root, &Path::new(dir).join(name)))
 }
 
+/// The program that has `interpreter` in it, where the tree has no such file.
+pub fn provider(root: &RootDir, interpreter: &str) -> Option<&'static str> {
+    let name = interpreter.rsplit('/').next().unwrap_or(interpreter);
+    (!has(root, interpreter) && has(root, BUSYBOX) && APPLETS.contains(&name)).then_some(BUSYBOX)
+}
+
 /// Asks for the programs of the rescue shell that the tree has. A tree without any shell gets none.
 pub fn add_programs(closure: &mut Closure<'_>, root: &RootDir) {
     let names: &[&str] = if has(root, BUSYBOX) { &[BUSYBOX] } else { &PROGRAMS };
@@ -44,7 +50,7 @@ pub fn add_programs(closure: &mut Closure<'_>, root: &RootDir) {
     }
 }
 
-/// Gives busybox its names, where no other program has them.
+/// Gives busybox, if it is there, its names, where no other program has them.
 ///
 /// # Errors
 /// When a name cannot be given.
