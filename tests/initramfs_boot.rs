@@ -229,7 +229,7 @@ fn an_edited_installer_runs_an_added_program_and_loads_added_modules() {
     let marker = sandbox.path("out/marker");
     fs::write(&marker, MARKER).unwrap();
     fs::set_permissions(&marker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let modules = tree.sandbox.path("root/usr/lib/modules");
+    let modules = tree.sandbox.path("root");
     let edited = sandbox.path("out/edited");
     // The kernel is another than the installer's own: its modules are added beside those that are there.
     sandbox
