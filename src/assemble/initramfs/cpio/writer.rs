@@ -65,8 +65,8 @@ impl<W: Write> Writer<W> {
         if entry.name == TRAILER {
             bail!("{} cannot be in an initramfs: its name ends an archive", entry.shown());
         }
-        if entry.kind() == LINK && len > u64::from(PATH_MAX) {
-            bail!("{} leads to a path of {len} bytes; the kernel takes {PATH_MAX}", entry.shown());
+        if entry.kind() == LINK && !(1..=u64::from(PATH_MAX)).contains(&len) {
+            bail!("{} leads to a path of {len} bytes; the kernel takes 1 to {PATH_MAX}", entry.shown());
         }
         let name_len = entry.name.len() as u64 + 1;
         if name_len > u64::from(PATH_MAX) {
@@ -192,7 +192,17 @@ mod tests {
         assert!(refused(&file("./TRAILER!!!", "x")));
         assert!(refused(&file(&"x".repeat(4096), "")));
         assert!(refused(&Entry::new("l", LINK | 0o777).with(Content::Bytes(vec![b'x'; 4097].into()))));
+        assert!(refused(&Entry::new("l", LINK | 0o777)));
         assert!(!refused(&file(&"x".repeat(4095), "")));
+    }
+
+    #[test]
+    fn a_link_needs_a_target() {
+        let mut archive = archive(&[Entry::new("l", LINK | 0o777).with(Content::Bytes((&b"to"[..]).into()))]);
+        archive[112] = 0;
+        let mut reader = Reader::new(&archive[..]);
+        assert!(reader.item().is_err());
+        assert!(reader.take_damage().unwrap().what.contains("begins with a NUL"));
     }
 
     #[test]
