@@ -16,7 +16,7 @@ RUNNER := CARGO_TARGET_$(shell echo $(HOST) | tr 'a-z-' 'A-Z_')_RUNNER
 NAMES := disk-image-create ramdisk-image-create diskimage-builder element-info dib-run-parts dib-block-device dib-lint
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DIST := target/dist
-SCRIPTS := .ci/run $(wildcard tests/setup/*.sh packaging/*.sh tests/rocky-standin/*.sh bench/*.sh)
+SCRIPTS := .ci/run $(wildcard tests/setup/*.sh packaging/*.sh tests/rocky-standin/*.sh bench/*.sh fuzz/*.sh)
 
 .PHONY: help build image test standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
 help:

@@ -203,6 +203,9 @@ impl<R: BufRead> Reader<R> {
             return Err(self.damaged_at(start, format!("the link target is cut off after {got} of {len} bytes")));
         }
         target.truncate(target.iter().position(|b| *b == 0).unwrap_or(target.len()));
+        if target.is_empty() {
+            return Err(self.damaged_at(start, "a link whose target begins with a NUL"));
+        }
         Ok(target)
     }
 

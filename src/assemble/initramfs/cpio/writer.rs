@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 use super::{PATH_MAX, TRAILER, padding};
-use crate::assemble::initramfs::entry::{Content, Entry};
+use crate::assemble::initramfs::entry::{Content, Entry, LINK};
 use crate::error::on;
 
 /// Archives are filled up to a multiple of this, as cpio does it.
@@ -62,6 +62,12 @@ impl<W: Write> Writer<W> {
         let Ok(len32) = u32::try_from(len) else {
             bail!("{} has {len} bytes, more than the 4294967295 that fit into an initramfs", entry.shown());
         };
+        if entry.name == TRAILER {
+            bail!("{} cannot be in an initramfs: its name ends an archive", entry.shown());
+        }
+        if entry.kind() == LINK && !(1..=u64::from(PATH_MAX)).contains(&len) {
+            bail!("{} leads to a path of {len} bytes; the kernel takes 1 to {PATH_MAX}", entry.shown());
+        }
         let name_len = entry.name.len() as u64 + 1;
         if name_len > u64::from(PATH_MAX) {
             bail!("the name of {} is longer than the {} bytes that the kernel takes", entry.shown(), PATH_MAX - 1);
@@ -138,7 +144,7 @@ impl<W: Write> Writer<W> {
 mod tests {
     use super::super::{Item, Reader};
     use super::*;
-    use crate::assemble::initramfs::entry::{CHARACTER, DIRECTORY, LINK, REGULAR};
+    use crate::assemble::initramfs::entry::{CHARACTER, DIRECTORY, REGULAR};
 
     fn archive(entries: &[Entry]) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new(), Some(1000));
@@ -178,6 +184,25 @@ mod tests {
         assert_eq!(back[2].1, b"abcde");
         assert_eq!(back[3].0.name, b"l\xff");
         assert_eq!(back[3].0.target(), Some(&b"to/\xfe"[..]));
+    }
+
+    #[test]
+    fn what_no_kernel_would_read_is_not_written() {
+        let refused = |entry: &Entry| Writer::new(Vec::new(), None).write(entry).is_err();
+        assert!(refused(&file("./TRAILER!!!", "x")));
+        assert!(refused(&file(&"x".repeat(4096), "")));
+        assert!(refused(&Entry::new("l", LINK | 0o777).with(Content::Bytes(vec![b'x'; 4097].into()))));
+        assert!(refused(&Entry::new("l", LINK | 0o777)));
+        assert!(!refused(&file(&"x".repeat(4095), "")));
+    }
+
+    #[test]
+    fn a_link_needs_a_target() {
+        let mut archive = archive(&[Entry::new("l", LINK | 0o777).with(Content::Bytes((&b"to"[..]).into()))]);
+        archive[112] = 0;
+        let mut reader = Reader::new(&archive[..]);
+        assert!(reader.item().is_err());
+        assert!(reader.take_damage().unwrap().what.contains("begins with a NUL"));
     }
 
     #[test]
