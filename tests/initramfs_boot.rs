@@ -190,7 +190,7 @@ fn what_is_missing_is_told_and_a_shell_helps() {
     guest.expect(&pattern(r"/dev/vda2 TYPE=ext4 UUID=.* LABEL=cloudimg-rootfs PARTUUID=").unwrap(), LIMIT).unwrap();
     guest.expect(&pattern(r"\(initramfs\) ").unwrap(), LIMIT).unwrap();
     guest
-        .send("modprobe dm-mod && lsmod | grep -c dm_mod; mount -o ro /dev/vda2 /sysroot && echo mounted it; exit")
+        .send_line("modprobe dm-mod && lsmod | grep -c dm_mod; mount -o ro /dev/vda2 /sysroot && echo mounted it; exit")
         .unwrap();
     guest.expect(&pattern("^mounted it").unwrap(), LIMIT).unwrap();
     // The root that was mounted by hand is taken when the boot is tried again.

@@ -142,12 +142,12 @@ fn everything_that_is_missing_is_told_at_once() {
     tree(&sandbox);
     description(&sandbox, r#"{"modules": ["virtio_blkk"], "programs": ["no-such-program"]}"#);
     let args = ["initramfs", "build", "--root", "../root", "--spec", "../spec/initramfs.json", "-o", "x"];
-    let failed = sandbox.run(args).failed(1);
+    let failed = sandbox.run(args).failed(2);
     for part in ["module virtio_blkk", "did you mean", "no-such-program", "needed by ", "initramfs.json:1:"] {
         assert!(failed.stderr.contains(part), "'{part}' is not in\n{}", failed.stderr);
     }
     assert!(!sandbox.path("out/x").exists());
-    let failed = sandbox.run(["initramfs", "build", "--root", "../root", "--kernel", "9.9", "-o", "x"]).failed(1);
+    let failed = sandbox.run(["initramfs", "build", "--root", "../root", "--kernel", "9.9", "-o", "x"]).failed(2);
     assert!(failed.stderr.contains("there are no modules of kernel 9.9: there are those of 6."), "{}", failed.stderr);
     description(&sandbox, r#"{"module": []}"#);
     let failed = sandbox.run(args).failed(2);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::assemble::initramfs::closure::{Closure, Miss};
+use crate::assemble::initramfs::closure::Closure;
 use crate::assemble::initramfs::edit::{
     Addition, Base, Edited, Edits, ModuleWish, More, additions, companions, edit, modules,
 };
@@ -53,6 +53,10 @@ fn wanted(args: &EditArgs, spec: &Spec, base: &Base<'_>, reporter: &Reporter) ->
         let (found, misses) = closure.search();
         missing.extend(misses);
         warnings.extend(found.warnings.iter().map(ToString::to_string));
+        if found.cache.is_some() {
+            let why = "some libraries lie in folders that only /etc/ld.so.cache tells of, which an edit does not write: add one";
+            warnings.push(format!("{why}, or start the program with LD_LIBRARY_PATH"));
+        }
         let mut items = found.items;
         closure.asked_by("the libc that --program brings");
         for library in companions(&root, &items, base.tree) {
@@ -71,7 +75,7 @@ fn wanted(args: &EditArgs, spec: &Spec, base: &Base<'_>, reporter: &Reporter) ->
         more.remove.extend(found.remove);
     }
     warnings.iter().for_each(|warning| reporter.warn(warning));
-    Ok(Faults::or(missing.into_iter().map(fault).collect(), more)?)
+    Ok(Faults::or(missing.into_iter().map(Fault::from).collect(), more)?)
 }
 
 /// The modules that are asked for by options, and those that descriptions want: for one kernel in one wish, so that its
@@ -88,16 +92,6 @@ fn with_modules_of(spec: &Spec, args: &EditArgs) -> Result<Vec<ModuleWish>> {
         None => wishes.push(more),
     }
     Ok(wishes)
-}
-
-/// What is missing is a mistake in the request or in the tree that it names.
-fn fault(miss: Miss) -> Fault {
-    let hint = miss.hint.clone();
-    let fault = Fault::new(format!("missing {}", Miss { hint: None, ..miss }));
-    match hint {
-        Some(hint) => fault.hint(hint),
-        None => fault,
-    }
 }
 
 pub(super) fn tree(dir: &Path) -> Result<RootDir> {

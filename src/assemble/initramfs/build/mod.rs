@@ -19,6 +19,7 @@ use crate::assemble::initramfs::modules::Profile;
 use crate::assemble::initramfs::tree::Tree;
 use crate::assemble::initramfs::view::RootDir;
 use crate::assemble::initramfs::write::ImageWriter;
+use crate::error::{Fault, Faults};
 use crate::plan::initramfs::{Source, Spec};
 
 pub use budget::Budget;
@@ -117,9 +118,7 @@ pub fn build(request: &Request) -> Result<Made> {
     if let Some(cache) = &programs.cache {
         stage.put_bytes("etc/ld.so.cache", 0o644, &cache.write())?;
     }
-    if !missing.is_empty() {
-        return Err(crate::assemble::initramfs::closure::Misses(missing).into());
-    }
+    Faults::or(missing.into_iter().map(Fault::from).collect(), ())?;
     rescue::add_links(&mut stage)?;
     add_own(&mut stage, request)?;
     add_asked(&mut stage, &request.spec)?;

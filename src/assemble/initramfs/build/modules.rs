@@ -10,6 +10,8 @@ use crate::assemble::initramfs::closure::Miss;
 use crate::assemble::initramfs::modules::{Index, Picked, Selection, Tables, firmware, names, unpacked};
 use crate::assemble::initramfs::view::{Node, RootDir, View, resolve};
 
+use crate::error::{Fault, Faults};
+
 use super::Request;
 use super::stage::Stage;
 
@@ -24,7 +26,7 @@ const SETTINGS: [&str; 2] = ["/usr/lib/modprobe.d", "/etc/modprobe.d"];
 /// # Errors
 /// The kernel is not there, or something cannot be read.
 pub fn add(stage: &mut Stage, request: &Request, missing: &mut Vec<Miss>, warnings: &mut Vec<String>) -> Result<usize> {
-    let index = Index::load(stage.root(), &request.kernel)?;
+    let index = Index::load(stage.root(), &request.kernel).map_err(|e| Faults::from(Fault::new(e.to_string())))?;
     let picked = pick(stage.root(), &index, request, missing);
     if !picked.warnings.is_empty() {
         let shown = picked.warnings.iter().take(3).map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::items::Chain;
+use crate::error::Fault;
 
 /// One thing that is missing or damaged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,18 @@ impl Miss {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+}
+
+impl From<Miss> for Fault {
+    /// What is missing is a mistake in a request, or in the tree that it names.
+    fn from(miss: Miss) -> Self {
+        let hint = miss.hint.clone();
+        let fault = Fault::new(format!("missing {}", Miss { hint: None, ..miss }));
+        match hint {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
     }
 }
 
