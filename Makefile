@@ -54,15 +54,15 @@ image: setup-build build
 
 # The tests that build and boot images run as root; so do the others then.
 test: setup-test
-	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked
+	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --workspace
 
 # Not Rocky Linux: Debian's files in RPMs with Rocky's names. Built once and kept.
 standin: setup-standin
 	$(SUDO) tests/rocky-standin/build.py
 
 lint:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	shellcheck $(SCRIPTS) $(wildcard lib/*)
 	@# Hooks and other scripts of elements: whatever starts with a shell's name.
 	find $(wildcard elements tests/elements tests/rocky-standin/files) -type f -exec awk 'FNR == 1 && /^#!.*(bash|\/sh)/ { print FILENAME } { nextfile }' {} + \
