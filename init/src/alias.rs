@@ -1,55 +1,84 @@
 //! Patterns of `modules.alias`: what `fnmatch` makes of them, without its special cases for slashes and dots.
 
-/// Tells whether a pattern with `*`, `?`, `[set]` and `\` matches the whole of a text.
-///
-/// A set knows ranges and `!` or `^` in front; one that is not closed matches nothing.
+/// Whether a pattern matches as fnmatch(3) without flags: `*`, `?`, `[a-f0-9]`, `[!x]`, `\*`.
 #[must_use]
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    // The last star that was passed: where the pattern goes on behind it, and what text it has eaten.
-    let mut star: Option<(usize, usize)> = None;
     let (mut p, mut t) = (0, 0);
+    // Where to go on when what follows the last star does not match: one letter later.
+    let mut back: Option<(usize, usize)> = None;
     while t < text.len() {
         if pattern.get(p) == Some(&b'*') {
-            star = Some((p + 1, t));
             p += 1;
-            continue;
+            back = Some((p, t));
+        } else if let Some(next) = one(pattern, p, text[t]) {
+            p = next;
+            t += 1;
+        } else if let Some((star, from)) = back {
+            back = Some((star, from + 1));
+            p = star;
+            t = from + 1;
+        } else {
+            return false;
         }
-        if let Some(next) = one(pattern, p, text[t]) {
-            (p, t) = (next, t + 1);
-            continue;
-        }
-        let Some((behind, eaten)) = star else { return false };
-        star = Some((behind, eaten + 1));
-        (p, t) = (behind, eaten + 1);
     }
-    pattern[p..].iter().all(|byte| *byte == b'*')
+    pattern[p..].iter().all(|&letter| letter == b'*')
 }
 
-/// Matches one byte; gives where the pattern goes on.
-fn one(pattern: &[u8], at: usize, byte: u8) -> Option<usize> {
-    match pattern.get(at)? {
-        b'?' => Some(at + 1),
-        b'[' => set(pattern, at + 1, byte),
-        b'\\' if at + 1 < pattern.len() => (pattern[at + 1] == byte).then_some(at + 2),
-        other => (*other == byte).then_some(at + 1),
+/// Where the pattern goes on if what is at `p` matches the letter.
+fn one(pattern: &[u8], p: usize, letter: u8) -> Option<usize> {
+    match *pattern.get(p)? {
+        b'?' => Some(p + 1),
+        b'\\' if p + 1 < pattern.len() => (pattern[p + 1] == letter).then_some(p + 2),
+        b'[' => match set(&pattern[p + 1..], letter) {
+            Some((true, length)) => Some(p + 1 + length),
+            Some((false, _)) => None,
+            // Without its end it is a letter like others.
+            None => (letter == b'[').then_some(p + 1),
+        },
+        literal => (literal == letter).then_some(p + 1),
     }
 }
 
-/// Matches one byte with the set that begins at `at`; gives where the pattern goes on.
-fn set(pattern: &[u8], mut at: usize, byte: u8) -> Option<usize> {
-    let negated = matches!(pattern.get(at), Some(b'!' | b'^'));
-    at += usize::from(negated);
-    let (first, mut found) = (at, false);
+/// Whether the letter is in the set that begins behind `[`, and how long the set is with its `]`.
+fn set(set: &[u8], letter: u8) -> Option<(bool, usize)> {
+    let negated = matches!(set.first(), Some(b'!' | b'^'));
+    let start = usize::from(negated);
+    let mut at = start;
+    let mut hit = false;
     loop {
-        let low = *pattern.get(at)?;
-        if low == b']' && at > first {
-            return (found != negated).then_some(at + 1);
+        let first = *set.get(at)?;
+        // A bracket that comes first is a member.
+        if first == b']' && at > start {
+            return Some((hit != negated, at + 1));
         }
-        let range = pattern.get(at + 1) == Some(&b'-') && pattern.get(at + 2).is_some_and(|c| *c != b']');
-        let high = if range { pattern[at + 2] } else { low };
-        found |= (low..=high).contains(&byte);
-        at += if range { 3 } else { 1 };
+        match (set.get(at + 1), set.get(at + 2)) {
+            (Some(b'-'), Some(&last)) if last != b']' => {
+                hit |= (first..=last).contains(&letter);
+                at += 3;
+            }
+            _ => {
+                hit |= first == letter;
+                at += 1;
+            }
+        }
     }
+}
+
+/// The form in which names and aliases are compared: with `_` for `-`, except within the brackets of a pattern, where
+/// `-` means a range.
+#[must_use]
+pub fn plain(name: &str) -> String {
+    let mut inside = false;
+    let letters = name.chars().map(|c| {
+        match c {
+            '[' => inside = true,
+            ']' => inside = false,
+            '-' if !inside => return '_',
+            _ => {}
+        }
+        c
+    });
+    letters.collect()
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ impl Lvm {
             return false;
         }
         self.tried = now;
-        let Some(program) = PROGRAMS.into_iter().find(|p| Path::new(p).exists()) else {
+        let Some(program) = program() else {
             if !std::mem::replace(&mut self.told, true) {
                 console::warn("there are LVM physical volumes, and no lvm program in the initramfs");
             }
@@ -59,7 +59,7 @@ impl Lvm {
 /// Deactivates the volumes that nothing here uses, so that the real system activates them with all that belongs to it, and
 /// leaves word for its udev that the others are in order.
 pub fn tidy(devices: &[Device], used: &[String]) {
-    let Some(program) = PROGRAMS.into_iter().find(|p| Path::new(p).exists()) else { return };
+    let Some(program) = program() else { return };
     for device in devices {
         let Some(mapped) = device.mapped.as_deref() else { continue };
         let dir = Path::new("/sys/class/block").join(&device.name);
@@ -86,6 +86,10 @@ fn leave_word((major, minor): (u32, u32)) {
     if let Err(e) = written {
         console::warn(&format!("telling udev about a logical volume: {e}"));
     }
+}
+
+fn program() -> Option<&'static str> {
+    PROGRAMS.into_iter().find(|p| Path::new(p).exists())
 }
 
 fn call(program: &str, arguments: &[&str]) {

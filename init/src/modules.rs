@@ -36,16 +36,6 @@ pub fn normal(name: &str) -> String {
     name.replace('-', "_")
 }
 
-/// The form in which aliases are compared: with `_` for `-`, except within the brackets of a pattern.
-fn plain(alias: &str) -> String {
-    let mut inside = false;
-    let plain = |c: char| {
-        inside = (inside || c == '[') && c != ']';
-        if c == '-' && !inside { '_' } else { c }
-    };
-    alias.chars().map(plain).collect()
-}
-
 /// The name of the module in a file: `kernel/fs/ext4/ext4.ko` is `ext4`.
 #[must_use]
 pub fn name_of(file: &str) -> String {
@@ -91,7 +81,7 @@ impl Index {
         for line in text.lines() {
             let mut words = line.split_whitespace();
             if let (Some("alias"), Some(pattern), Some(module)) = (words.next(), words.next(), words.next()) {
-                let pattern = plain(pattern).into_bytes();
+                let pattern = alias::plain(pattern).into_bytes();
                 self.aliases.entry(kind(&pattern)).or_default().push((pattern, normal(module)));
             }
         }
@@ -127,7 +117,7 @@ impl Index {
     /// The modules that know a device, blacklisted ones left out.
     #[must_use]
     pub fn for_device(&self, modalias: &str) -> Vec<String> {
-        let modalias = plain(modalias);
+        let modalias = alias::plain(modalias);
         let text = modalias.as_bytes();
         let known = self.aliases.get(&kind(text)).into_iter().flatten();
         let mut found = Vec::new();
@@ -266,7 +256,7 @@ mod tests {
         assert_eq!(index().for_device("virtio:d00000002v00001AF4"), ["virtio_blk"]);
         assert!(index().for_device("pci:v00001AF4d00001000sv0sd0bc0sc0i0").is_empty(), "blacklisted");
         assert_eq!(index().order("fs-ext4", &HashSet::new()).len(), 4);
-        assert_eq!(plain("of:N*T*Cnxp,imx-[0-9]-*"), "of:N*T*Cnxp,imx_[0-9]_*");
+        assert_eq!(alias::plain("of:N*T*Cnxp,imx-[0-9]-*"), "of:N*T*Cnxp,imx_[0-9]_*");
         assert!(index().order("nothing", &HashSet::new()).is_empty());
     }
 }

@@ -8,7 +8,6 @@ use anyhow::{Context, Result};
 
 use super::compression::{Encoder, Packing};
 use super::cpio::Writer;
-use super::entry::Entry;
 use crate::assemble::publish::Partial;
 use crate::error::on;
 
@@ -121,14 +120,4 @@ impl ImageWriter {
         self.partial.place(&self.target)?;
         Ok(self.out.offset)
     }
-}
-
-/// Writes an image of one segment. Gives its length and the bytes that it unpacks to.
-///
-/// # Errors
-/// When writing fails, or a file of the host cannot be read.
-pub fn write_image(target: &Path, entries: &[Entry], packing: Packing, latest: Option<u32>) -> Result<(u64, u64)> {
-    let mut image = ImageWriter::create(target, latest)?;
-    let unpacked = image.segment(packing, &mut |segment| entries.iter().try_for_each(|entry| segment.write(entry)))?;
-    Ok((image.publish()?, unpacked))
 }

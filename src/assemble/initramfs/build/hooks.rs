@@ -1,10 +1,10 @@
 //! Programs that descriptions bring, run by `image-init` at stages of the boot.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::assemble::initramfs::closure::script;
 use crate::error::on;
 use crate::plan::initramfs::Spec;
 
@@ -32,19 +32,9 @@ pub fn add(stage: &mut Stage, spec: &Spec) -> Result<()> {
 pub fn interpreters(spec: &Spec) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     for (_, file) in &spec.hooks {
-        found.extend(interpreter(file)?.map(|program| (program, file.display().to_string())));
+        let bytes = fs::read(file).with_context(|| on("reading", file))?;
+        let program = script::parse(&bytes).map(|script| script.by_env.unwrap_or(script.interpreter));
+        found.extend(program.map(|program| (program, file.display().to_string())));
     }
     Ok(found)
-}
-
-/// What stands behind `#!`; with `env`, the program that it looks up.
-fn interpreter(file: &Path) -> Result<Option<String>> {
-    let bytes = fs::read(file).with_context(|| on("reading", file))?;
-    let line = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    let Some(line) = line.strip_prefix(b"#!") else { return Ok(None) };
-    let line = String::from_utf8_lossy(line);
-    let mut words = line.split_whitespace();
-    let Some(program) = words.next() else { return Ok(None) };
-    let looked_up = words.next().filter(|_| program.ends_with("/env"));
-    Ok(Some(looked_up.unwrap_or(program).to_owned()))
 }

@@ -12,7 +12,7 @@ mod ld_conf;
 pub mod miss;
 mod places;
 mod process;
-mod script;
+pub mod script;
 #[cfg(test)]
 mod tests;
 

@@ -5,6 +5,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::blocks::{Blocks, Source, damaged, read_packed};
+
 /// What a frame begins with, in little endian.
 pub const MAGIC: u32 = 0x184c_2102;
 /// Bytes of unpacked data in each block but the last.
@@ -13,12 +15,12 @@ pub const CHUNK: usize = 8 << 20;
 const MOST: u32 = (CHUNK + CHUNK / 255 + 16) as u32;
 
 /// Unpacks frames, one block at a time.
-pub struct Decoder<R: BufRead> {
+pub type Decoder<R> = Blocks<Frames<R>>;
+
+/// The blocks of frames.
+pub struct Frames<R: BufRead> {
     input: R,
-    block: Vec<u8>,
-    done: usize,
     compressed: Vec<u8>,
-    ended: bool,
 }
 
 impl<R: BufRead> Decoder<R> {
@@ -32,11 +34,12 @@ impl<R: BufRead> Decoder<R> {
         if u32::from_le_bytes(magic) != MAGIC {
             return Err(damaged("no frame of lz4's legacy format"));
         }
-        Ok(Self { input, block: Vec::new(), done: 0, compressed: Vec::new(), ended: false })
+        Ok(Self::of(Frames { input, compressed: Vec::new() }))
     }
+}
 
-    /// Unpacks the next block; false at the end.
-    fn next_block(&mut self) -> io::Result<bool> {
+impl<R: BufRead> Source for Frames<R> {
+    fn next_block(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
         let len = loop {
             let mut len = [0; 4];
             // Fewer than four bytes can only be padding.
@@ -56,37 +59,17 @@ impl<R: BufRead> Decoder<R> {
                 format!("a block of {len} bytes cannot be: something else than lz4 follows without zeros between");
             return Err(damaged(&what));
         }
-        self.compressed.clear();
-        let got = (&mut self.input).take(u64::from(len)).read_to_end(&mut self.compressed)?;
-        if got < len as usize {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("a block has {got} of its {len} bytes")));
-        }
-        self.block.resize(CHUNK, 0);
-        let unpacked = lz4::block::decompress_to_buffer(&self.compressed, Some(CHUNK as i32), &mut self.block)
+        read_packed(&mut self.input, len, &mut self.compressed)?;
+        block.resize(CHUNK, 0);
+        let unpacked = lz4::block::decompress_to_buffer(&self.compressed, Some(CHUNK as i32), block)
             .map_err(|_| damaged("a block is no valid lz4"))?;
-        self.block.truncate(unpacked);
-        self.done = 0;
+        block.truncate(unpacked);
         Ok(true)
     }
 }
 
-impl<R: BufRead> Read for Decoder<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.done == self.block.len() {
-            if self.ended || !self.next_block()? {
-                self.ended = true;
-                return Ok(0);
-            }
-        }
-        let n = buf.len().min(self.block.len() - self.done);
-        buf[..n].copy_from_slice(&self.block[self.done..self.done + n]);
-        self.done += n;
-        Ok(n)
-    }
-}
-
 /// Reads until the buffer is full or the input ends, and gives the number of bytes.
-pub(super) fn read_up_to(input: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
+fn read_up_to(input: &mut impl Read, buf: &mut [u8]) -> io::Result<usize> {
     let mut got = 0;
     while got < buf.len() {
         match input.read(&mut buf[got..]) {
@@ -97,10 +80,6 @@ pub(super) fn read_up_to(input: &mut impl Read, buf: &mut [u8]) -> io::Result<us
         }
     }
     Ok(got)
-}
-
-fn damaged(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::blocks::{Blocks, Source, damaged, read_packed};
+
 /// What a file begins with.
 const MAGIC: [u8; 9] = [0x89, b'L', b'Z', b'O', 0, 0x0d, 0x0a, 0x1a, 0x0a];
 /// The longest block that the kernel takes, and the one that lzop makes.
@@ -17,13 +19,13 @@ const EXTRA_FIELD: u32 = 0x040;
 const FILTER: u32 = 0x800;
 
 /// Unpacks one file of lzop, one block at a time.
-pub struct Decoder<R: BufRead> {
+pub type Decoder<R> = Blocks<Lzop<R>>;
+
+/// The blocks of a file.
+pub struct Lzop<R: BufRead> {
     input: R,
     flags: u32,
     packed: Vec<u8>,
-    block: Vec<u8>,
-    done: usize,
-    ended: bool,
 }
 
 impl<R: BufRead> Decoder<R> {
@@ -59,9 +61,11 @@ impl<R: BufRead> Decoder<R> {
             let len = be32(&mut input)?;
             skip(&mut input, u64::from(len) + 4)?;
         }
-        Ok(Self { input, flags, packed: Vec::new(), block: Vec::new(), done: 0, ended: false })
+        Ok(Self::of(Lzop { input, flags, packed: Vec::new() }))
     }
+}
 
+impl<R: BufRead> Lzop<R> {
     fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
@@ -69,9 +73,10 @@ impl<R: BufRead> Decoder<R> {
     fn sum(&mut self, flag: u32) -> io::Result<Option<u32>> {
         if self.has(flag) { be32(&mut self.input).map(Some) } else { Ok(None) }
     }
+}
 
-    /// Unpacks the next block; false at the end.
-    fn next_block(&mut self) -> io::Result<bool> {
+impl<R: BufRead> Source for Lzop<R> {
+    fn next_block(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
         let unpacked_len = be32(&mut self.input)?;
         if unpacked_len == 0 {
             return Ok(false);
@@ -88,45 +93,22 @@ impl<R: BufRead> Decoder<R> {
             self.sum(ADLER32_PACKED)?;
             self.sum(CRC32_PACKED)?;
         }
-        self.packed.clear();
-        let got = (&mut self.input).take(u64::from(packed_len)).read_to_end(&mut self.packed)?;
-        if got < packed_len as usize {
-            return Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                format!("a block has {got} of its {packed_len} bytes"),
-            ));
-        }
+        read_packed(&mut self.input, packed_len, &mut self.packed)?;
         if stored {
-            std::mem::swap(&mut self.block, &mut self.packed);
+            std::mem::swap(block, &mut self.packed);
         } else {
-            self.block.resize(unpacked_len as usize, 0);
-            let n = lzo::decompress_into(&self.packed, &mut self.block).map_err(|e| damaged(&e.to_string()))?;
-            if n != self.block.len() {
+            block.resize(unpacked_len as usize, 0);
+            let n = lzo::decompress_into(&self.packed, block).map_err(|e| damaged(&e.to_string()))?;
+            if n != block.len() {
                 return Err(damaged(&format!("a block unpacks to {n} bytes, not {unpacked_len}")));
             }
         }
-        let wrong = adler.is_some_and(|sum| sum != adler32(&self.block))
-            || crc.is_some_and(|sum| sum != crc32fast::hash(&self.block));
+        let wrong =
+            adler.is_some_and(|sum| sum != adler32(block)) || crc.is_some_and(|sum| sum != crc32fast::hash(block));
         if wrong {
             return Err(damaged("a block's checksum is wrong"));
         }
-        self.done = 0;
         Ok(true)
-    }
-}
-
-impl<R: BufRead> Read for Decoder<R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.done == self.block.len() {
-            if self.ended || !self.next_block()? {
-                self.ended = true;
-                return Ok(0);
-            }
-        }
-        let n = buf.len().min(self.block.len() - self.done);
-        buf[..n].copy_from_slice(&self.block[self.done..self.done + n]);
-        self.done += n;
-        Ok(n)
     }
 }
 
@@ -160,10 +142,6 @@ fn be32(input: &mut impl Read) -> io::Result<u32> {
 fn skip(input: &mut impl Read, len: u64) -> io::Result<()> {
     let n = io::copy(&mut input.take(len), &mut io::sink())?;
     if n < len { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
-}
-
-fn damaged(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 #[cfg(test)]

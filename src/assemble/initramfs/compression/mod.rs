@@ -1,6 +1,7 @@
 //! The compressions that the kernel unpacks an initramfs with, told apart by their first bytes as
 //! `lib/decompress.c` of Linux does. Each decoder takes exactly one member, and leaves what follows it.
 
+mod blocks;
 mod encoder;
 mod lz4;
 mod lzop;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::names;
+pub use image_init::alias::matches;
 
 /// Patterns, each with the module that it stands for.
 #[derive(Debug, Clone, Default)]
@@ -57,70 +58,6 @@ impl Aliases {
             }
         }
         found
-    }
-}
-
-/// Whether a pattern matches as fnmatch(3) without flags: `*`, `?`, `[a-f0-9]`, `[!x]`, `\*`.
-#[must_use]
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut p, mut t) = (0, 0);
-    // Where to go on when what follows the last star does not match: one letter later.
-    let mut back: Option<(usize, usize)> = None;
-    while t < text.len() {
-        if pattern.get(p) == Some(&b'*') {
-            p += 1;
-            back = Some((p, t));
-        } else if let Some(next) = one(pattern, p, text[t]) {
-            p = next;
-            t += 1;
-        } else if let Some((star, from)) = back {
-            back = Some((star, from + 1));
-            p = star;
-            t = from + 1;
-        } else {
-            return false;
-        }
-    }
-    pattern[p..].iter().all(|&letter| letter == b'*')
-}
-
-/// Where the pattern goes on if what is at `p` matches the letter.
-fn one(pattern: &[u8], p: usize, letter: u8) -> Option<usize> {
-    match *pattern.get(p)? {
-        b'?' => Some(p + 1),
-        b'\\' if p + 1 < pattern.len() => (pattern[p + 1] == letter).then_some(p + 2),
-        b'[' => match set(&pattern[p + 1..], letter) {
-            Some((true, length)) => Some(p + 1 + length),
-            Some((false, _)) => None,
-            // Without its end it is a letter like others.
-            None => (letter == b'[').then_some(p + 1),
-        },
-        literal => (literal == letter).then_some(p + 1),
-    }
-}
-
-/// Whether the letter is in the set that begins behind `[`, and how long the set is with its `]`.
-fn set(set: &[u8], letter: u8) -> Option<(bool, usize)> {
-    let negated = matches!(set.first(), Some(b'!' | b'^'));
-    let start = usize::from(negated);
-    let mut at = start;
-    let mut hit = false;
-    loop {
-        let first = *set.get(at)?;
-        // A bracket that comes first is a member.
-        if first == b']' && at > start {
-            return Some((hit != negated, at + 1));
-        }
-        match (set.get(at + 1), set.get(at + 2)) {
-            (Some(b'-'), Some(&last)) if last != b']' => {
-                hit |= (first..=last).contains(&letter);
-                at += 3;
-            }
-            _ => {
-                hit |= first == letter;
-                at += 1;
-            }
-        }
     }
 }
 

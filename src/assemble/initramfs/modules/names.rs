@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+pub use image_init::alias::plain;
+
 /// Endings that module files can have behind `.ko`.
 pub const COMPRESSED: [&str; 3] = [".xz", ".zst", ".gz"];
 
@@ -10,22 +12,6 @@ pub fn of_file(path: &Path) -> Option<String> {
     let name = path.file_name()?.to_str()?;
     let name = COMPRESSED.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     name.strip_suffix(".ko").filter(|name| !name.is_empty()).map(|name| name.replace('-', "_"))
-}
-
-/// The form in which names and aliases are compared: with `_` for `-`, except within the brackets of a pattern, where
-/// `-` means a range.
-pub fn plain(name: &str) -> String {
-    let mut inside = false;
-    let letters = name.chars().map(|c| {
-        match c {
-            '[' => inside = true,
-            ']' => inside = false,
-            '-' if !inside => return '_',
-            _ => {}
-        }
-        c
-    });
-    letters.collect()
 }
 
 /// The name that was asked for, without the ending of a file.
