@@ -3,7 +3,8 @@
 #
 # Usage: bench/initramfs.sh IMAGE_CREATE
 #
-# Build: a Debian with its generic kernel; the drivers are those that update-initramfs chooses, the compression is zstd -9.
+# Build: a Debian with its generic kernel; the drivers are those that update-initramfs chooses, the compression is zstd's, at its own default level and at
+# the one of initramfs-tools.
 # Edit: the installer's initrd.gz of test data with three more programs and fifty more modules, written with zstd -3.
 set -eu
 set -o pipefail
@@ -62,22 +63,32 @@ ratio() {
 }
 
 echo "kernel $kernel, $(nproc) processors"
-printf 'COMPRESS=zstd\nCOMPRESSLEVEL=9\n' >"$tree/etc/initramfs-tools/conf.d/bench"
-timed chroot "$tree" mkinitramfs -o /boot/bench.img "$kernel"
-theirs=$took
-row "mkinitramfs (as update-initramfs runs it)" "$tree/boot/bench.img"
-timed chroot "$tree" dracut --force --no-hostonly --compress "zstd -9 -T0" /boot/dracut.img "$kernel"
-dracut=$took
-row "dracut --no-hostonly" "$tree/boot/dracut.img"
-"$ours" initramfs list "$tree/boot/bench.img" | sed -n 's,.*/\([^/]*\)\.ko.*,"\1",p' | sort -u | paste -sd, >"$scratch/names"
 # What initramfs-tools puts there besides.
 programs='"udevadm", "kmod", "blkid", "dmsetup", "/lib/systemd/systemd-udevd"'
-echo "{\"modules\": [$(cat "$scratch/names")], \"optional-programs\": [$programs]}" >"$scratch/spec.json"
-measured initramfs build --root "$tree" --kernel "$kernel" --spec "$scratch/spec.json" --compress zstd:9 -o "$scratch/ours.img"
-build=$took
-row "image-create initramfs build" "$scratch/ours.img" "  $peak MiB of memory"
-ratio "against mkinitramfs" "$theirs" "$build"
-ratio "against dracut" "$dracut" "$build"
+
+# Builds with each generator at one level of zstd. Whatever the generator, the compressor alone takes its share.
+builds() {
+    local level=$1 theirs dracut build
+    printf 'COMPRESS=zstd\nCOMPRESSLEVEL=%s\n' "$level" >"$tree/etc/initramfs-tools/conf.d/bench"
+    timed chroot "$tree" mkinitramfs -o /boot/bench.img "$kernel"
+    theirs=$took
+    row "mkinitramfs (as update-initramfs runs it)" "$tree/boot/bench.img"
+    timed chroot "$tree" dracut --force --no-hostonly --compress "zstd -$level -T0" /boot/dracut.img "$kernel"
+    dracut=$took
+    row "dracut --no-hostonly" "$tree/boot/dracut.img"
+    "$ours" initramfs list "$tree/boot/bench.img" | sed -n 's,.*/\([^/]*\)\.ko.*,"\1",p' | sort -u | paste -sd, >"$scratch/names"
+    echo "{\"modules\": [$(cat "$scratch/names")], \"optional-programs\": [$programs]}" >"$scratch/spec.json"
+    measured initramfs build --root "$tree" --kernel "$kernel" --spec "$scratch/spec.json" --compress "zstd:$level" -o "$scratch/ours.img"
+    build=$took
+    row "image-create initramfs build" "$scratch/ours.img" "  $peak MiB of memory"
+    zstd -dqf "$scratch/ours.img" -o "$scratch/ours.cpio"
+    timed zstd -q -f "-$level" -T0 "$scratch/ours.cpio" -o "$scratch/ours.zst"
+    echo "of these, zstd -$level alone: $took s"
+    ratio "against mkinitramfs at zstd -$level" "$theirs" "$build"
+    ratio "against dracut at zstd -$level" "$dracut" "$build"
+}
+builds 3
+builds 9
 
 base=$(find "$here/../target/test-data" -name initrd.gz -path '*/text/*' | head -n 1)
 [ -n "$base" ] || die "no initrd.gz in target/test-data: run make setup-test"

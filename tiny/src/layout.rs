@@ -1,0 +1,1 @@
+//! How large the volumes become on a disk of a given size.

@@ -1,0 +1,1 @@
+//! Puts the configuration that was kept from the old system into a new one.

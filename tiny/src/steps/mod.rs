@@ -1,0 +1,1 @@
+//! Stage two: what the tiny system does, step by step.
