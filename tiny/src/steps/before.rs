@@ -15,7 +15,7 @@ use crate::layout;
 use crate::manifest::{Firmware, Manifest};
 
 use super::blocks::Block;
-use super::context::{Context, MANIFEST, OLD, Old, RAM};
+use super::context::{Context, OLD, Old, RAM};
 use super::report::{Progress, Report};
 use super::{archive, blocks, command, machine, memory, table, volumes};
 
@@ -137,9 +137,9 @@ fn folder(c: &Context) -> PathBuf {
 pub fn is_found(c: &mut Context) -> Result<()> {
     let dir = folder(c);
     let file = dir.join("manifest.json");
-    let text = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
-    let own = fs::read(MANIFEST).with_context(|| format!("reading {MANIFEST}"))?;
-    ensure!(text == own, "{} is of another bundle than this tiny system", file.display());
+    let text = fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
+    let found = Manifest::parse(&text).with_context(|| format!("in {}", file.display()))?;
+    ensure!(is_same(&c.manifest, &found), "{} is of another bundle than this tiny system", file.display());
     for name in [c.manifest.payload.clone(), c.table_name()?] {
         let length = fs::metadata(dir.join(&name)).with_context(|| format!("looking at {name}"))?.len();
         let wanted = entry(&c.manifest, &name)?.bytes;
@@ -151,6 +151,12 @@ pub fn is_found(c: &mut Context) -> Result<()> {
         dir.display()
     );
     Ok(())
+}
+
+/// Whether a bundle's manifest and that of its tiny system belong together. The tiny system cannot hold its own figures.
+fn is_same(own: &Manifest, bundle: &Manifest) -> bool {
+    let key = |m: &Manifest| (m.name.clone(), m.version.clone(), m.kernel.clone(), m.payload.clone(), m.layout.clone());
+    key(own) == key(bundle) && own.files.iter().all(|(name, entry)| bundle.files.get(name) == Some(entry))
 }
 
 fn entry<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a crate::manifest::FileEntry> {

@@ -92,3 +92,14 @@ fn files_are_copied_and_digested() {
     let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     assert_eq!(digest(&to, &mut report).unwrap(), expected);
 }
+
+#[test]
+fn the_tiny_system_knows_less_of_its_bundle_but_nothing_else() {
+    let own = Manifest { ram_bytes: 0, ..example() };
+    let mut bundle = example();
+    bundle.files.insert("vmlinuz-convert".into(), bundle.files["va.sgdisk"].clone());
+    assert!(is_same(&own, &bundle));
+    bundle.files.get_mut("va.tar.xz").unwrap().sha256 = "1".repeat(64);
+    assert!(!is_same(&own, &bundle));
+    assert!(!is_same(&own, &Manifest { version: "2".into(), ..example() }));
+}
