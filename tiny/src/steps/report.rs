@@ -72,6 +72,9 @@ fn show(console: &Path, mut text: &[u8]) {
     }
 }
 
+/// Bytes from which on something takes long enough to be told of.
+const WORTH: u64 = 8 << 20;
+
 /// How far something is, told in steps of ten percent.
 #[derive(Debug)]
 pub struct Progress {
@@ -89,6 +92,9 @@ impl Progress {
 
     /// The line to be said now, if another tenth is done.
     pub fn line(&mut self, done: u64) -> Option<String> {
+        if self.total < WORTH {
+            return None;
+        }
         let percent = (done.min(self.total) * 100).checked_div(self.total).unwrap_or(100) / 10 * 10;
         if percent <= self.shown {
             return None;
@@ -139,6 +145,6 @@ mod tests {
         assert_eq!(lines.len(), 10);
         assert_eq!(lines[0], "unpacking 10 % of 200 MiB");
         assert_eq!(lines[9], "unpacking 100 % of 200 MiB");
-        assert_eq!(Progress::new("nothing", 0).line(0), Some("nothing 100 % of 0 MiB".into()));
+        assert_eq!(Progress::new("a small file", 1000).line(1000), None);
     }
 }
