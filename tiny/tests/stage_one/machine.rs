@@ -156,7 +156,10 @@ impl Machine {
         self.write("etc/ssh/ssh_host_ed25519_key", "TOPSECRET\n");
         self.write("home/joe/.ssh/authorized_keys", "ssh-ed25519 AAAA joe\n");
         self.write("proc/meminfo", "MemTotal:        4000000 kB\nMemFree:         3000000 kB\n");
-        self.write("proc/cmdline", "BOOT_IMAGE=/vmlinuz root=/dev/mapper/centos-root ro quiet console=tty0 console=ttyS0,115200n8\n");
+        self.write(
+            "proc/cmdline",
+            "BOOT_IMAGE=/vmlinuz root=/dev/mapper/centos-root ro quiet console=tty0 console=ttyS0,115200n8\n",
+        );
         self.write(
             "proc/self/mountinfo",
             "17 1 0:1 / / rw - rootfs rootfs rw\n\

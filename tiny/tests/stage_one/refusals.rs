@@ -124,7 +124,11 @@ fn other_machines() {
         m.arch = "s390x".into();
         m.firmware = Firmware::Uefi;
     });
-    refused(&machine, &[], &["here, s390x in the bundle", "this machine was started with bios, the bundle is for uefi"]);
+    refused(
+        &machine,
+        &[],
+        &["here, s390x in the bundle", "this machine was started with bios, the bundle is for uefi"],
+    );
 }
 
 #[test]

@@ -112,7 +112,9 @@ fn a_grubby_that_changes_the_default_is_set_right() {
 
 #[test]
 fn what_was_done_is_undone_when_a_change_fails() {
-    for (program, script) in [("grubby", "case \"$*\" in *--info*|*--remove*) exit 1;; esac; exit 1"), ("sync", "exit 1")] {
+    for (program, script) in
+        [("grubby", "case \"$*\" in *--info*|*--remove*) exit 1;; esac; exit 1"), ("sync", "exit 1")]
+    {
         let machine = Machine::new();
         let before = machine.listing();
         machine.program(program, script);
@@ -133,7 +135,9 @@ fn check_and_dry_run_change_nothing() {
     assert!(check.text.contains("all checks hold: va 2026.1 (Rocky Linux 9.4)"), "{}", check.text);
     let dry = machine.run(&["--dry-run"]);
     assert_eq!(dry.code, Some(0), "{}", dry.text);
-    for line in ["would copy va.tar.xz, va.sgdisk", "would copy vmlinuz-convert", "would add the boot entry", "would restart"] {
+    for line in
+        ["would copy va.tar.xz, va.sgdisk", "would copy vmlinuz-convert", "would add the boot entry", "would restart"]
+    {
         assert!(dry.text.contains(line), "{line}: {}", dry.text);
     }
     assert_eq!(machine.listing(), before);
@@ -199,7 +203,10 @@ fn uefi_machines_of_centos_7_keep_grub_cfg_on_the_esp() {
     let ended = machine.run(&[]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
     let text = fs::read_to_string(machine.root("boot/efi/EFI/centos/custom.cfg")).unwrap();
-    assert!(text.contains("  linuxefi /vmlinuz-convert ") && text.contains("  initrdefi /initramfs-convert.img"), "{text}");
+    assert!(
+        text.contains("  linuxefi /vmlinuz-convert ") && text.contains("  initrdefi /initramfs-convert.img"),
+        "{text}"
+    );
     assert_eq!(machine.run(&["--clean"]).code, Some(0));
     assert!(!machine.root("boot/efi/EFI/centos/custom.cfg").exists());
 }
