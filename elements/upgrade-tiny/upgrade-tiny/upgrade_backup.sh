@@ -31,7 +31,7 @@ fact() {
 
 facts() {
     fs_zone=$(readlink "$ROOT/etc/localtime" 2>/dev/null | sed -n 's|.*/zoneinfo/||p')
-    fact hostname "$(sed -n '/^[[:space:]]*[^#[:space:]]/{s/[[:space:]]//gp;q;}' "$ROOT/etc/hostname" 2>/dev/null)" \
+    fact hostname "$(sed -n '/^[[:space:]]*[^#[:space:]]/{s/[[:space:]]//g;p;q;}' "$ROOT/etc/hostname" 2>/dev/null)" \
         "$(setting /etc/sysconfig/network HOSTNAME)" "$(first_line "$ROOT/proc/sys/kernel/hostname")"
     fact timezone "$fs_zone" "$(first_line "$ROOT/etc/timezone")" "$(setting /etc/sysconfig/clock ZONE)"
     fact locale "$(setting /etc/locale.conf LANG)" "$(setting /etc/default/locale LANG)" "$(setting /etc/sysconfig/i18n LANG)"

@@ -35,6 +35,7 @@ TOOLS="awk basename cat chmod cp cut df dirname du find grep id ln ls mkdir mkte
 
 MODE=run; ROOT=; TARGET=/etc/upd; KEY=; VERIFY=1; REBOOT=1
 REFUSED=0; CHANGING=; WORK=; DISK=; BUNDLE_OK=1
+NAME=; VERSION=; SYSTEM=; ARCH=; FIRMWARE=; PAYLOAD=; RAM=; DISK_BYTES=; BOOT_FREE=; GROUP=
 
 say() { printf '%s\n' "$*"; }
 note() { printf 'note: %s\n' "$*"; }
