@@ -29,7 +29,10 @@ fn main() -> io::Result<()> {
     }
     archive.into_inner()?;
 
-    build_programs()?;
+    for source in ["init", "tiny", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={source}");
+    }
+    PROGRAMS.iter().try_for_each(build_program)?;
 
     let digest = Sha256::digest(fs::read(&out)?);
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -38,23 +41,32 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// The programs that this one carries for other systems: package and program have one name; the variable with the path.
-const PROGRAMS: [(&str, &str); 2] = [("image-init", "IMAGE_INIT"), ("upgrade-tiny", "UPGRADE_TINY")];
+/// A program that this one carries for other systems.
+struct Program {
+    /// The name of the package and of its program.
+    name: &'static str,
+    /// The variable of the compiler's environment that gets its path.
+    variable: &'static str,
+    /// What a panic does. `upgrade-tiny` catches them: it must not end between two systems.
+    panic: &'static str,
+}
 
-/// Builds the programs that are put into initramfs images and systems: small, static, for the same machine.
-fn build_programs() -> io::Result<()> {
+const PROGRAMS: [Program; 2] = [
+    Program { name: "image-init", variable: "IMAGE_INIT", panic: "abort" },
+    Program { name: "upgrade-tiny", variable: "UPGRADE_TINY", panic: "unwind" },
+];
+
+/// Builds a program that is put into initramfs images and systems: small, static, for the same machine.
+fn build_program(program: &Program) -> io::Result<()> {
     let variable = |name: &str| env::var(name).map_err(|e| io::Error::other(format!("{name}: {e}")));
     let (out, target) = (PathBuf::from(variable("OUT_DIR")?), variable("TARGET")?);
     // Its own folder: cargo holds a lock on the one that it is building in.
-    let folder = out.join("programs");
+    let folder = out.join(program.name);
     let mut cargo = Command::new(variable("CARGO")?);
-    cargo.args(["build", "--quiet", "--locked", "--release"]);
-    for (name, _) in PROGRAMS {
-        cargo.args(["--package", name, "--bin", name]);
-    }
+    cargo.args(["build", "--quiet", "--locked", "--release", "--package", program.name, "--bin", program.name]);
     cargo.args(["--target", &target, "--target-dir"]).arg(&folder);
     for (name, value) in
-        [("OPT_LEVEL", "z"), ("LTO", "true"), ("PANIC", "abort"), ("CODEGEN_UNITS", "1"), ("STRIP", "symbols")]
+        [("OPT_LEVEL", "z"), ("LTO", "true"), ("PANIC", program.panic), ("CODEGEN_UNITS", "1"), ("STRIP", "symbols")]
     {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
     }
@@ -70,17 +82,12 @@ fn build_programs() -> io::Result<()> {
     ] {
         cargo.env_remove(name);
     }
-    for source in ["init", "tiny", "Cargo.lock"] {
-        println!("cargo:rerun-if-changed={source}");
-    }
     let status = cargo.status()?;
     if !status.success() {
-        return Err(io::Error::other(format!("building the programs for other systems: {status}")));
+        return Err(io::Error::other(format!("building {}: {status}", program.name)));
     }
-    for (name, variable) in PROGRAMS {
-        let built = folder.join(&target).join("release").join(name);
-        println!("cargo:rustc-env={variable}={}", built.display());
-    }
+    let built = folder.join(&target).join("release").join(program.name);
+    println!("cargo:rustc-env={}={}", program.variable, built.display());
     Ok(())
 }
 
