@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 
 use crate::manifest::InitramfsPolicy;
+use crate::restore;
 
 use super::chroot::{self, BACKUP};
 use super::command::{Cmd, find};
@@ -82,11 +83,13 @@ pub fn has_fstab(c: &mut Context) -> Result<()> {
 ///
 /// # Errors
 /// What cannot be restored.
-pub fn restore(c: &mut Context) -> Result<()> {
+pub fn carry_over(c: &mut Context) -> Result<()> {
     c.mount_new(false)?;
     let backup = Path::new(RAM).join("backup");
     let report = &mut c.report;
-    carry_over(&backup, Path::new(NEW), &mut |line| report.say(&format!("restore: {line}")))?;
+    let done = restore::restore(&backup, Path::new(NEW), &mut |line| report.note(&format!("restore: {line}")))?;
+    done.told.iter().for_each(|line| report.say(&format!("restore: {line}")));
+    report.say(&format!("restore: these can log in: {}", done.logins.join(", ")));
     let scripts = chroot::scripts(&Path::new(NEW).join(RESTORE));
     if scripts.is_empty() {
         return Ok(());
@@ -104,13 +107,6 @@ pub fn restore(c: &mut Context) -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// The one place that calls the library's restore.
-fn carry_over(backup: &Path, root: &Path, log: &mut dyn FnMut(&str)) -> Result<()> {
-    let _ = (backup, root);
-    log("this build of upgrade-tiny restores nothing by itself");
-    Ok(())
 }
 
 /// The modules that a disk's drivers are in, from the disk up to its controller's bus.

@@ -197,7 +197,7 @@ fn system_steps() -> Vec<Step<Context>> {
                 "carries the configuration over, then runs the system's restore.d scripts",
                 "each script succeeded",
             ],
-            [mount, install::restore, nothing],
+            [mount, install::carry_over, nothing],
         ),
         step(
             After,
