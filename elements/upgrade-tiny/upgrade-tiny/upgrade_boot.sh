@@ -85,6 +85,7 @@ kernel_line() {
 
 # The UUID of the file system on a block device.
 uuid_of() (
+    [ -n "$1" ] || exit 1
     for link in "$ROOT"/dev/disk/by-uuid/*; do
         name=$(readlink "$link")
         if [ "${name##*/}" = "$1" ]; then
@@ -92,7 +93,7 @@ uuid_of() (
             exit 0
         fi
     done
-    [ -n "$1" ] && have blkid && blkid -s UUID -o value "$ROOT/dev/$1"
+    have blkid && blkid -s UUID -o value "$ROOT/dev/$1"
 )
 
 check_uuids() {

@@ -80,7 +80,7 @@ check_kinds() (
 
 check_disk() {
     cd_disks=
-    for cd_path in / /boot "$TARGET"; do
+    for cd_path in / /boot /boot/efi "$TARGET"; do
         where "$cd_path"
         cd_name=$(block_name)
         if [ -z "$cd_name" ]; then
@@ -104,7 +104,7 @@ check_disk() {
     cd_dir=$ROOT/sys/class/block/$DISK
     DISK_SIZE=$(($(first_line "$cd_dir/size") * 512))
     [ -z "$DISK_BYTES" ] || [ "$DISK_SIZE" -ge "$DISK_BYTES" ] ||
-        refuse "disk: $DISK has $(mib "$DISK_SIZE"), the new layout needs $(mib "$DISK_BYTES")"
+        refuse "disk: $DISK has $(mib "$DISK_SIZE"), the new layout needs $(mib_up "$DISK_BYTES")"
     [ "$(first_line "$cd_dir/ro")" != 1 ] || refuse "disk: $DISK cannot be written"
     cd_sector=$(first_line "$cd_dir/queue/logical_block_size")
     [ "${cd_sector:-512}" = 512 ] || refuse "disk: $DISK has sectors of $cd_sector bytes, the new partition table is for 512"
@@ -158,7 +158,8 @@ device_chain() {
 
 # Whether a line of the bundle's list of drivers matches.
 driver_for() {
-    sed -n "/^${1%%:*}:/p" "$HERE/$NAME.drivers" | while IFS= read -r df_glob; do
+    # The bus itself can be a pattern, as in acpi*:VMBUS:*.
+    sed -n "/^${1%%:*}[*:]/p" "$HERE/$NAME.drivers" | while IFS= read -r df_glob; do
         # shellcheck disable=SC2254 # it is a pattern
         case $1 in $df_glob) echo yes; break ;; esac
     done | grep -q yes

@@ -44,7 +44,9 @@ die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 wrong_usage() { printf 'error: %s\n' "$*" >&2; usage >&2; exit 2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 first_line() { [ -r "$1" ] && sed -n '1p' "$1" 2>/dev/null; }
-mib() { echo "$((($1 + 1048575) / 1048576)) MiB"; }
+# What is there is rounded down, what is needed up.
+mib() { echo "$(($1 / 1048576)) MiB"; }
+mib_up() { mib "$(($1 + 1048575))"; }
 
 arguments() {
     while [ $# -gt 0 ]; do
@@ -79,6 +81,9 @@ arguments() {
         ROOT=$(cd "$ROOT" && pwd -P)
         [ "$ROOT" != / ] || ROOT=
     fi
+    # Of a link in its path the boot loader and the tiny system know nothing.
+    ar_real=$(readlink -f "$ROOT$TARGET" 2>/dev/null)
+    [ -z "$ar_real" ] || TARGET=${ar_real#"$ROOT"}
     # Logins without a full PATH are common: cron, sudo, some web interfaces.
     [ -n "$ROOT" ] || PATH=${PATH:-/usr/bin}:/usr/sbin:/sbin:/usr/bin:/bin
 }
@@ -195,7 +200,7 @@ check_machine() {
         cm_crash=$(first_line "$ROOT/sys/kernel/kexec_crash_size")
         cm_ram=$(awk -v crash="${cm_crash:-0}" '$1 == "MemTotal:" { printf "%.0f", $2 * 1024 + crash }' "$ROOT/proc/meminfo")
         [ "${cm_ram:-0}" -ge "$RAM" ] ||
-            refuse "RAM: $(mib "${cm_ram:-0}") here, $(mib "$RAM") needed to hold the new system while the disk is rewritten"
+            refuse "RAM: $(mib "${cm_ram:-0}") here, $(mib_up "$RAM") needed to hold the new system while the disk is rewritten"
     fi
     check_power
     cm_slots=$ROOT/etc/upgrade-tiny/slots.json
@@ -231,7 +236,7 @@ room_for() {
     [ "${rf_free:-0}" -ge "$3" ] && return
     rf_hint=
     [ ! -e "$ROOT/boot/vmlinuz-convert" ] || rf_hint=" (an earlier run left files here: see --clean)"
-    refuse "room in $2: $(mib "${rf_free:-0}") free, $(mib "$3") needed for $1$rf_hint"
+    refuse "room in $2: $(mib "${rf_free:-0}") free, $(mib_up "$3") needed for $1$rf_hint"
 }
 
 check_room() {

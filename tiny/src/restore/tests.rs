@@ -291,3 +291,35 @@ fn resolv_conf_and_gateways_of_all_are_used_where_files_say_nothing() {
     let card = file("em1");
     assert!(card.contains("mac-address=52:54:00:00:00:09\n") && card.contains("[ipv4]\nmethod=disabled\n"), "{card}");
 }
+
+#[test]
+fn copied_files_do_not_get_in_each_others_way() {
+    let system = System::new();
+    let backup = TempDir::new().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = backup.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("files/etc/shadow", "root:$6$s$SECRETSECRETSECRET:1::::::\n");
+    let uuid = "5fb06bd0-0bb0-7ffb-45f1-d6edd65f3e03";
+    let scripts = "files/etc/sysconfig/network-scripts";
+    write(
+        &format!("{scripts}/ifcfg-eth0"),
+        &format!("DEVICE=eth0\nUUID={uuid}\nONBOOT=no\nHWADDR=52:54:00:00:00:01\nIPADDR=10.0.0.1\n"),
+    );
+    write(
+        &format!("{scripts}/ifcfg-office"),
+        &format!("DEVICE=eth0\nUUID={uuid}\nHWADDR=52:54:00:00:00:01\nBOOTPROTO=dhcp\n"),
+    );
+    write(
+        &format!("{scripts}/ifcfg-eth1"),
+        &format!("DEVICE=eth1\nUUID={uuid}\nHWADDR=52:54:00:00:00:02\nBOOTPROTO=dhcp\n"),
+    );
+    let (report, lines) = system.restore(backup.path());
+    assert_eq!(report.connections, 2);
+    assert!(lines.contains("eth0 has several files"), "{lines}");
+    let file = |name: &str| system.text(&format!("etc/NetworkManager/system-connections/{name}.nmconnection"));
+    assert!(file("eth0").contains("method=auto\n"));
+    assert_ne!(file("eth0").contains(uuid), file("eth1").contains(uuid));
+}

@@ -87,21 +87,21 @@ fn machines_that_are_too_small_tell_everything_at_once() {
         &machine,
         &[],
         &[
-            "RAM: 977 MiB here, 2048 MiB needed",
+            "RAM: 976 MiB here, 2048 MiB needed",
             "disk: sda has 8192 MiB, the new layout needs 10240 MiB",
             "room in /boot: 2 MiB free, 67 MiB needed",
             "refused for 3 reason(s)",
         ],
     );
     machine.program("df", "echo Filesystem; echo '/dev/x 500000 490000 10 99% /'");
-    refused(&machine, &["--check"], &["room in /etc/upd: 1 MiB free, 2 MiB needed"]);
+    refused(&machine, &["--check"], &["room in /etc/upd: 0 MiB free, 2 MiB needed"]);
 }
 
 #[test]
 fn a_crash_kernels_memory_counts() {
     let machine = Machine::new();
     machine.write("proc/meminfo", "MemTotal:        2000000 kB\n");
-    refused(&machine, &[], &["RAM: 1954 MiB here, 2048 MiB needed"]);
+    refused(&machine, &[], &["RAM: 1953 MiB here, 2048 MiB needed"]);
     machine.write("sys/kernel/kexec_crash_size", "168820736\n");
     assert_eq!(machine.run(&["--check"]).code, Some(0));
 }

@@ -136,20 +136,23 @@ const BOND_OPTIONS: [&str; 14] = [
     "all_slaves_active",
 ];
 
-/// Modes by their numbers; see the kernel's document of bonding.
-const BOND_MODES: [&str; 7] =
-    ["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"];
+/// The name of a value that the kernel takes as a number too; see its document of bonding.
+fn by_name<'a>(key: &str, value: &'a str) -> &'a str {
+    let names: &[&str] = match key {
+        "mode" => &["balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"],
+        "xmit_hash_policy" => &["layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4"],
+        "lacp_rate" => &["slow", "fast"],
+        _ => return value,
+    };
+    value.parse().ok().and_then(|number: usize| names.get(number)).copied().unwrap_or(value)
+}
 
 fn bond(device: &str, options: &str, teller: &mut Teller) -> Kind {
     let mut kept = BTreeMap::new();
     for word in options.split_whitespace() {
-        match word.split_once('=') {
-            Some(("mode", number)) if number.len() == 1 => {
-                let mode = number.parse().ok().and_then(|n: usize| BOND_MODES.get(n)).unwrap_or(&number);
-                kept.insert("mode".to_owned(), (*mode).to_owned());
-            }
-            Some((key, value)) if BOND_OPTIONS.contains(&key) => drop(kept.insert(key.to_owned(), value.to_owned())),
-            _ => teller.tell(&format!("{device}: the option {word} of the bond is not carried over")),
+        match word.split_once('=').filter(|(key, _)| BOND_OPTIONS.contains(key)) {
+            Some((key, value)) => drop(kept.insert(key.to_owned(), by_name(key, value).to_owned())),
+            None => teller.tell(&format!("{device}: the option {word} of the bond is not carried over")),
         }
     }
     Kind::Bond(kept)

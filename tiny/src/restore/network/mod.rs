@@ -10,7 +10,7 @@ mod routes;
 mod shell;
 mod taken;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 
@@ -23,6 +23,7 @@ use super::tree::Tree;
 pub(super) fn restore(backup: &Backup, tree: &Tree, teller: &mut Teller) -> Result<usize> {
     let links = backup.links()?;
     let mut connections = ifcfg::read_all(backup, &links, teller)?;
+    distinct(&mut connections, teller);
     connected(&mut connections, &links, teller);
     model::complete(&mut connections, backup)?;
     let manager = ["usr/sbin/NetworkManager", "usr/bin/NetworkManager"].iter().any(|path| tree.has(path));
@@ -58,6 +59,26 @@ pub(super) fn restore(backup: &Backup, tree: &Tree, teller: &mut Teller) -> Resu
         teller.say(&format!("network: {}", connection.summary()));
     }
     Ok(count)
+}
+
+/// Leaves one connection for each interface, and gives copied files identities of their own.
+fn distinct(connections: &mut Vec<Connection>, teller: &mut Teller) {
+    // Those that are up from the start come first; the order of the others stays.
+    connections.sort_by_key(|connection| !connection.autoconnect);
+    let (mut names, mut uuids) = (BTreeSet::new(), BTreeSet::new());
+    connections.retain_mut(|connection| {
+        if !names.insert(connection.name.clone()) {
+            teller.tell(&format!(
+                "{} has several files: the first that is used from the start is carried over",
+                connection.name
+            ));
+            return false;
+        }
+        if !uuids.insert(connection.uuid.clone()) {
+            connection.uuid = model::uuid(&connection.name);
+        }
+        true
+    });
 }
 
 /// Makes connections agree: ports have what they belong to, and VLANs what they are a part of.

@@ -157,6 +157,8 @@ fn netdev(connection: &Connection) -> Option<String> {
                     "downdelay" => unit.set("DownDelaySec", format!("{value}ms")),
                     "xmit_hash_policy" => unit.set("TransmitHashPolicy", value),
                     "lacp_rate" => unit.set("LACPTransmitRate", value),
+                    "arp_interval" => unit.set("ARPIntervalSec", format!("{value}ms")),
+                    "arp_ip_target" => unit.set("ARPIPTargets", value.replace(',', " ")),
                     "min_links" => unit.set("MinLinks", value),
                     "ad_select" => unit.set("AdSelect", value),
                     _ => {}
