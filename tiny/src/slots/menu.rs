@@ -30,6 +30,8 @@ set slots_timeout=
 {unset}if [ -s "$prefix/{ENV_FILE}" ]; then
   load_env --file "$prefix/{ENV_FILE}" slots_good slots_next slots_timeout {new}
 fi
+regexp --set=1:slots_folder '^(.*)/[^/]*$' "$prefix"
+set slots_folder="$slots_folder/slots"
 set slots_choice="$slots_good"
 set slots_trial=
 # grub-reboot has the first word: boot_once is set then, and slots_next waits.
@@ -38,16 +40,16 @@ if [ -n "$slots_next" -a "$boot_once" != "true" ]; then
   set slots_next=
   # What cannot be cleared would be started for ever, so it is not started at all.
   if save_env --file "$prefix/{ENV_FILE}" slots_next; then
-    set slots_choice="$slots_wanted"
-    set slots_trial="$slots_wanted"
+    if [ -f "$slots_folder/$slots_wanted/vmlinuz" ]; then
+      set slots_choice="$slots_wanted"
+      set slots_trial="$slots_wanted"
+    fi
   fi
 fi
 if [ "$boot_once" != "true" ]; then
   set default="slot-$slots_choice"
   set fallback="slot-$slots_good"
 fi
-regexp --set=1:slots_folder '^(.*)/[^/]*$' "$prefix"
-set slots_folder="$slots_folder/slots"
 export slots_folder slots_timeout slots_trial {new}
 {entries}{END}
 "#,

@@ -21,7 +21,7 @@ use super::tools;
 pub const HEALTH: &str = "etc/upgrade-tiny/health.d";
 
 /// How long the ordinary way down may take before the machine is reset.
-const DOWN: Duration = Duration::from_secs(90);
+const DOWN: Duration = Duration::from_secs(120);
 
 /// Between two looks.
 const STEP: Duration = Duration::from_secs(2);
@@ -49,17 +49,23 @@ pub fn guard(say: &mut dyn FnMut(&str)) -> Result<()> {
     }
     let limit = first.trial.unwrap_or_default();
     say(&format!("nobody marked this system good within {limit} s of its start: going back to the previous one"));
-    restart()
+    restart_surely(say)
 }
 
-/// Restarts the machine: in an orderly way if that works, else by force.
+/// Restarts the machine in an orderly way.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// When systemd refuses.
 pub fn restart() -> Result<()> {
-    let asked = tools::output(&mut tools::command("systemctl", ["--no-block", "reboot"]));
-    if asked.is_ok_and(|o| o.status.success()) {
-        sleep(DOWN);
+    tools::run(&mut tools::command("systemctl", ["--no-block", "reboot"])).context("restarting the machine")?;
+    Ok(())
+}
+
+/// Restarts the machine: in an orderly way if that works in time, else by force.
+fn restart_surely(say: &mut dyn FnMut(&str)) -> Result<()> {
+    match restart() {
+        Ok(()) => sleep(DOWN),
+        Err(error) => say(&format!("{error:#}")),
     }
     nix::unistd::sync();
     reboot(RebootMode::RB_AUTOBOOT).context("restarting the machine")?;
