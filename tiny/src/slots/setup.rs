@@ -195,8 +195,8 @@ pub(super) fn arguments(place: &Place, config: &Config) -> Vec<String> {
 }
 
 fn configured(place: &Place, config: &Config) -> Option<String> {
-    let grub = place.grub().ok()?;
-    let grubenv = fs::read(grub.join("grubenv")).ok().and_then(|bytes| EnvBlock::parse(&bytes).ok());
+    let of_grub = |name: &str| fs::read(place.grub().ok()?.join(name)).ok();
+    let grubenv = of_grub("grubenv").and_then(|bytes| EnvBlock::parse(&bytes).ok());
     let kernelopts = grubenv.as_ref().and_then(|env| env.get("kernelopts"));
     let mut entries: Vec<_> = fs::read_dir(place.boot().join("loader/entries"))
         .map(|entries| {
@@ -205,7 +205,7 @@ fn configured(place: &Place, config: &Config) -> Option<String> {
         .unwrap_or_default();
     entries.sort();
     let entries = entries.iter().rev().filter_map(|p| arguments::of_entry(&fs::read_to_string(p).ok()?, kernelopts));
-    let menu = fs::read_to_string(grub.join("grub.cfg")).ok().and_then(|text| arguments::of_grub_cfg(&text));
+    let menu = of_grub("grub.cfg").and_then(|text| arguments::of_grub_cfg(&String::from_utf8_lossy(&text)));
     // Entries in a shared /boot may be the other system's.
     let root = format!("root={}", config.device(&config.slot));
     let own = |line: &String| arguments::words(line).contains(&root);
