@@ -25,6 +25,8 @@ fn main() -> ExitCode {
     let words: Vec<String> = words.collect();
     let name = Path::new(&called).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     match (name.as_str(), words.first().map(String::as_str)) {
+        ("image-slots", _) => ExitCode::from(upgrade_tiny::slots::cli::main(&words)),
+        (_, Some("slots")) => ExitCode::from(upgrade_tiny::slots::cli::main(&words[1..])),
         (_, Some("convert")) => ExitCode::from(upgrade_tiny::steps::convert()),
         (_, Some("list-steps" | "--list-steps")) => {
             print!("{}", list::text(&list::steps(Path::new("/"))));
