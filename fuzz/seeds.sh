@@ -71,11 +71,12 @@ cat > "$work/main.s" <<'END'
 .globl _start
 _start: call pthread_exit@plt
 END
-flags=(-nostdlib -s -Wl,-z,noseparate-code -Wl,-z,norelro -Wl,--build-id=none -Wl,--hash-style=gnu)
+flags=(-nostdlib -s "-Wl,-z,noseparate-code" "-Wl,-z,norelro" "-Wl,--build-id=none" "-Wl,--hash-style=gnu")
 gcc "${flags[@]}" -shared -Wl,-soname,libb.so.1 -o "$work/elf/opt/lib/libb.so.1" -x assembler /dev/null
 ln -s ../../opt/lib/libb.so.1 "$work/elf/usr/lib/libb.so.1"
 echo '.globl pthread_exit; .type pthread_exit, @function; pthread_exit: ret' > "$work/a.s"
 gcc "${flags[@]}" -shared -Wl,-soname,liba.so.1 -o "$work/elf/lib64/liba.so.1" "$work/a.s"
+# shellcheck disable=SC2016
 gcc "${flags[@]}" -pie -Wl,--dynamic-linker=/lib64/ld.so -Wl,-rpath,'$ORIGIN/../$LIB:/opt/lib' \
     -o "$work/elf/bin/x" "$work/main.s" "$work/note.s" "$work/elf/lib64/liba.so.1" "$work/elf/opt/lib/libb.so.1"
 printf '\0/lib64/\0/usr/lib64/\0' > "$work/elf/lib64/ld.so"

@@ -3,6 +3,7 @@
 //! Source of the format: `sysdeps/generic/dl-cache.h` of glibc (`struct cache_file_new`, `glibc-ld.so.cache1.1`).
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use object::elf as e;
@@ -25,7 +26,7 @@ const LONGEST_NAME: usize = 4096;
 const MOST_NAMED: usize = 8;
 
 /// One library that the loader can find.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Entry {
     name: String,
     path: PathBuf,
@@ -90,11 +91,8 @@ impl Cache {
 
     /// Adds what is in another cache; of the same name, its libraries come after these.
     pub fn extend(&mut self, other: Self) {
-        for entry in other.entries {
-            if !self.entries.contains(&entry) {
-                self.entries.push(entry);
-            }
-        }
+        let known: HashSet<Entry> = self.entries.iter().cloned().collect();
+        self.entries.extend(other.entries.into_iter().filter(|entry| !known.contains(entry)));
     }
 
     /// The places of a library, for machines of every kind.
