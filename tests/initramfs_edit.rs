@@ -205,6 +205,44 @@ fn a_program_runs_in_an_image_that_names_its_directories_otherwise() {
 }
 
 #[test]
+fn libraries_that_only_ld_so_conf_leads_to_are_found_in_the_edited_image() {
+    if cannot() || skip_without(&["gcc", "ldconfig"]) {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    // The base has a cache of its own, with a library that is not in it and one of the same name.
+    let script = r#"
+        echo 'int mine(void) { return 7; }' > mine.c
+        echo 'int mine(void) { return 1; }' > old.c
+        echo 'int mine(void); int main(void) { return mine() == 7 ? 0 : 1; }' > main.c
+        mkdir -p root/{etc,opt/lib,usr/bin,usr/lib} base.d/{etc,opt/{old,other}}
+        for dir in /lib /lib64; do [ ! -d $dir ] || { mkdir -p root/usr$dir; ln -s usr$dir root$dir; }; done
+        ldd /bin/sh | grep -o '/[^ ]*' | xargs -i cp --parents -L {} root/
+        gcc -shared -Wl,-soname,libmine.so.1 -o root/opt/lib/libmine.so.1 mine.c
+        gcc -shared -Wl,-soname,libmine.so.1 -o base.d/opt/old/libmine.so.1 old.c
+        gcc -shared -Wl,-soname,libother.so.1 -o base.d/opt/other/libother.so.1 old.c
+        gcc -o root/usr/bin/one main.c root/opt/lib/libmine.so.1
+        echo /opt/lib > root/etc/ld.so.conf
+        printf '/opt/old\n/opt/other\n' > base.d/etc/ld.so.conf
+        ldconfig -X -r base.d
+        (cd base.d && find . | sort | cpio -o -H newc --quiet) > base
+    "#;
+    sh(&sandbox, script);
+    let edit = ["initramfs", "edit", "base", "-o", "new", "--root", "root", "--program", "one", "--compress", "none"];
+    sandbox.run(edit).succeeded();
+    sandbox.run(["initramfs", "extract", "new", "there"]).succeeded();
+    sh(&sandbox, "chroot there /usr/bin/one");
+    let known = sh(&sandbox, "ldconfig -p -C there/etc/ld.so.cache");
+    for path in ["/opt/lib/libmine.so.1", "/opt/old/libmine.so.1", "/opt/other/libother.so.1"] {
+        assert!(known.contains(path), "{path} in {known}");
+    }
+    // Who brings a cache is left with it.
+    let own = [&edit[..], &["--replace", "mine.c:/etc/ld.so.cache"]].concat();
+    sandbox.run(own).succeeded();
+    sandbox.run(["initramfs", "cat", "new", "/etc/ld.so.cache"]).succeeded().prints("return 7");
+}
+
+#[test]
 fn modules_of_a_new_kernel_take_the_place_of_the_old_ones() {
     if cannot() || skip_without_data(&[INSTALLER, KERNEL]) || skip_without(&["modprobe"]) {
         return;

@@ -23,9 +23,7 @@ impl Coldplug {
             let mut loaded = false;
             for modalias in found {
                 if self.seen.insert(modalias.clone()) {
-                    for module in loader.index().for_device(&modalias) {
-                        loaded |= loader.load(&module);
-                    }
+                    loaded |= loader.load_for_device(&modalias);
                 }
             }
             any |= loaded;

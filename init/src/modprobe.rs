@@ -36,6 +36,8 @@ pub fn run(arguments: &[String]) -> ExitCode {
 pub fn loader() -> Loader {
     let line = CommandLine::parse(&fs::read_to_string("/proc/cmdline").unwrap_or_default());
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let settings = ["/usr/lib/modprobe.d", "/lib/modprobe.d", "/etc/modprobe.d"].map(Path::new);
+    let settings =
+        ["/etc/modprobe.d", "/run/modprobe.d", "/usr/local/lib/modprobe.d", "/usr/lib/modprobe.d", "/lib/modprobe.d"];
+    let settings = settings.map(Path::new);
     Loader::new(Index::read(&Path::new("/lib/modules").join(release.trim()), &settings, &line), line)
 }

@@ -2,8 +2,8 @@
 //!
 //! The index is that of depmod in its text form (`modules.dep(5)`, `modprobe.d(5)`).
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::{CString, OsStr};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ pub struct Index {
     /// Modules to load before and after another.
     soft: HashMap<String, (Vec<String>, Vec<String>)>,
     builtin: HashSet<String>,
+    /// Patterns of the settings, which come before those of the modules themselves.
+    set: Vec<(Vec<u8>, String)>,
     options: HashMap<String, Vec<String>>,
     blacklist: HashSet<String>,
 }
@@ -44,7 +46,8 @@ pub fn name_of(file: &str) -> String {
 }
 
 impl Index {
-    /// Reads the index of a kernel's modules in `dir` and the settings in `modprobe.d` folders.
+    /// Reads the index of a kernel's modules in `dir` and the settings in `modprobe.d` folders. A file hides those of its
+    /// name in later folders.
     ///
     /// A kernel without modules has an empty index; files that are not there say nothing.
     #[must_use]
@@ -55,14 +58,16 @@ impl Index {
         index.add_aliases(&text("modules.alias"));
         index.add_settings(&text("modules.softdep"));
         index.builtin.extend(text("modules.builtin").lines().map(name_of));
-        for folder in settings {
-            let mut files: Vec<PathBuf> =
-                fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
-            files.retain(|f| f.extension() == Some(OsStr::new("conf")));
-            files.sort();
-            for file in files {
-                index.add_settings(&fs::read_to_string(file).unwrap_or_default());
+        let mut files: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+        for entry in settings.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten() {
+            let (name, path) = (entry.file_name(), entry.path());
+            if path.extension() == Some(OsStr::new("conf")) {
+                files.entry(name).or_insert(path);
             }
+        }
+        for file in files.values() {
+            let text = fs::read(file).unwrap_or_default();
+            index.add_settings(&String::from_utf8_lossy(&text).replace("\\\n", " "));
         }
         let lists = ["modprobe.blacklist", "module_blacklist", "rd.driver.blacklist"];
         let named = lists.iter().flat_map(|list| line.all(list)).flat_map(|names| names.split(','));
@@ -108,7 +113,10 @@ impl Index {
                     self.options.entry(normal(module)).or_default().extend(words.map(str::to_owned));
                 }
                 (Some("blacklist"), Some(module)) => drop(self.blacklist.insert(normal(module))),
-                (Some("alias"), Some(_)) => self.add_aliases(line),
+                (Some("alias"), Some(pattern)) => {
+                    let module = words.next().map(normal);
+                    self.set.extend(module.map(|module| (alias::plain(pattern).into_bytes(), module)));
+                }
                 _ => {}
             }
         }
@@ -119,22 +127,48 @@ impl Index {
     pub fn for_device(&self, modalias: &str) -> Vec<String> {
         let modalias = alias::plain(modalias);
         let text = modalias.as_bytes();
-        let known = self.aliases.get(&kind(text)).into_iter().flatten();
-        let mut found = Vec::new();
-        for (pattern, module) in known {
-            if !self.blacklist.contains(module) && !found.contains(module) && alias::matches(pattern, text) {
-                found.push(module.clone());
-            }
+        let mut found = self.set_for(text);
+        if !found.is_empty() {
+            // "alias NAME off" is how people say that there is none.
+            found.retain(|module| self.is_there(module));
+        } else {
+            let known = self.aliases.get(&kind(text)).into_iter().flatten();
+            found = known.filter(|(pattern, _)| alias::matches(pattern, text)).map(|(_, module)| module).collect();
         }
-        found
+        let mut seen = HashSet::new();
+        found.retain(|module| !self.blacklist.contains(*module) && seen.insert(*module));
+        found.into_iter().cloned().collect()
+    }
+
+    fn is_there(&self, module: &str) -> bool {
+        self.files.contains_key(module) || self.builtin.contains(module)
+    }
+
+    /// What the settings make of an alias.
+    fn set_for(&self, text: &[u8]) -> Vec<&String> {
+        let hits = self.set.iter().filter(|(pattern, _)| alias::matches(pattern, text));
+        hits.map(|(_, module)| module).collect()
+    }
+
+    /// The modules that a name means: as the settings have it, else the module of this name, else those of this alias.
+    fn meant(&self, name: &str) -> Vec<String> {
+        if self.is_there(name) && self.set_for(name.as_bytes()).is_empty() {
+            vec![name.to_owned()]
+        } else {
+            self.for_device(name)
+        }
     }
 
     /// The files to load for a module, in order, those already `loaded` left out. A name that is no module may be an
     /// alias (`fs-ext4`); one that means nothing here has no files.
     #[must_use]
     pub fn order(&self, name: &str, loaded: &HashSet<String>) -> Vec<String> {
+        self.order_of(&self.meant(&normal(name)), loaded)
+    }
+
+    fn order_of(&self, modules: &[String], loaded: &HashSet<String>) -> Vec<String> {
         let (mut files, mut seen) = (Vec::new(), loaded.clone());
-        self.add_to_order(&normal(name), &mut seen, &mut files);
+        modules.iter().for_each(|module| self.add_to_order(module, &mut seen, &mut files));
         files
     }
 
@@ -142,14 +176,13 @@ impl Index {
         if self.builtin.contains(name) || !seen.insert(name.to_owned()) {
             return;
         }
-        let Some((file, needs)) = self.files.get(name) else {
-            return self.for_device(name).iter().for_each(|module| self.add_to_order(module, seen, files));
-        };
+        let Some((file, needs)) = self.files.get(name) else { return };
         let (before, after) = self.soft.get(name).cloned().unwrap_or_default();
-        before.iter().for_each(|module| self.add_to_order(module, seen, files));
+        let meant = |names: &[String]| names.iter().flat_map(|name| self.meant(name)).collect::<Vec<_>>();
+        meant(&before).iter().for_each(|module| self.add_to_order(module, seen, files));
         needs.iter().rev().for_each(|needed| self.add_to_order(&name_of(needed), seen, files));
         files.push(file.clone());
-        after.iter().for_each(|module| self.add_to_order(module, seen, files));
+        meant(&after).iter().for_each(|module| self.add_to_order(module, seen, files));
     }
 }
 
@@ -185,8 +218,17 @@ impl Loader {
 
     /// Loads a module with all that it needs. Gives whether anything was loaded; failures are told, and tried only once.
     pub fn load(&mut self, name: &str) -> bool {
+        self.load_files(self.index.order(name, &self.loaded))
+    }
+
+    /// Loads the drivers of a device, as [`Self::load`].
+    pub fn load_for_device(&mut self, modalias: &str) -> bool {
+        self.load_files(self.index.order_of(&self.index.for_device(modalias), &self.loaded))
+    }
+
+    fn load_files(&mut self, files: Vec<String>) -> bool {
         let mut any = false;
-        for file in self.index.order(name, &self.loaded) {
+        for file in files {
             let module = name_of(&file);
             self.loaded.insert(module.clone());
             match self.insert(&file, &module) {
@@ -249,6 +291,29 @@ mod tests {
         let loaded = HashSet::from(["jbd2".to_owned(), "crc32c_intel".to_owned()]);
         assert_eq!(index().order("ext4", &loaded).len(), 2);
         assert!(index().order("ext4", &HashSet::from(["ext4".to_owned()])).is_empty());
+    }
+
+    #[test]
+    fn settings_come_before_what_modules_say_and_hide_those_of_their_name() {
+        let dir = tempfile::tempdir().unwrap();
+        for (place, text) in [
+            ("modules/modules.dep", "a.ko:\nb-c.ko:\nd.ko: a.ko\n"),
+            ("modules/modules.alias", "alias pci:v1* a\nalias pci:v1* b_c\nalias pci:v2* d\n"),
+            ("etc/x.conf", "blacklist \\\n a\nalias pci:v2* off\nalias my-* d\nalias b_c off\n"),
+            ("lib/x.conf", "blacklist b-c\n"),
+        ] {
+            let path = dir.path().join(place);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let folders = ["etc", "lib"].map(|name| dir.path().join(name));
+        let folders = [folders[0].as_path(), folders[1].as_path()];
+        let index = Index::read(&dir.path().join("modules"), &folders, &CommandLine::parse(""));
+        assert_eq!(index.for_device("pci:v1d1"), ["b_c"]);
+        assert!(index.for_device("pci:v2d1").is_empty());
+        assert_eq!(index.order("my-disk", &HashSet::new()), ["a.ko", "d.ko"], "what is needed is not held back");
+        assert!(index.order("b-c", &HashSet::new()).is_empty());
+        assert_eq!(index.order("a", &HashSet::new()), ["a.ko"]);
     }
 
     #[test]

@@ -108,6 +108,10 @@ fn devices(report: &Report) -> Vec<String> {
             Driver::Missing { modules } => {
                 lines.push(format!("error: no driver for {name}: the image lacks {}", modules.join(", ")))
             }
+            Driver::Blacklisted { modules } => lines.push(format!(
+                "no driver for {name}: modprobe.d of the image keeps {} from being loaded",
+                modules.join(", ")
+            )),
             Driver::Unknown => unknown.push(format!("  {name}")),
         }
     }

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::assemble::initramfs::closure::Closure;
 use crate::assemble::initramfs::edit::{
-    Addition, Base, Edited, Edits, ModuleWish, More, additions, companions, edit, modules,
+    Addition, Base, Edited, Edits, ModuleWish, More, additions, cache_over, companions, edit, is_cache, modules,
 };
 use crate::assemble::initramfs::segments::Image;
 use crate::assemble::initramfs::view::RootDir;
@@ -53,9 +53,9 @@ fn wanted(args: &EditArgs, spec: &Spec, base: &Base<'_>, reporter: &Reporter) ->
         let (found, misses) = closure.search();
         missing.extend(misses);
         warnings.extend(found.warnings.iter().map(ToString::to_string));
-        if found.cache.is_some() {
-            let why = "some libraries lie in folders that only /etc/ld.so.cache tells of, which an edit does not write: add one";
-            warnings.push(format!("{why}, or start the program with LD_LIBRARY_PATH"));
+        let brings_cache = args.add.iter().chain(&args.replace).any(|pair| is_cache(&pair.dest));
+        if let Some(cache) = found.cache.filter(|_| !brings_cache) {
+            more.add.push(cache_over(cache, base.tree));
         }
         let mut items = found.items;
         closure.asked_by("the libc that --program brings");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::assemble::initramfs::closure::Miss;
-use crate::assemble::initramfs::modules::{Index, Picked, Selection, Tables, firmware, names, unpacked};
+use crate::assemble::initramfs::modules::{Index, Picked, Selection, Tables, firmware, names, settings, unpacked};
 use crate::assemble::initramfs::view::{Node, RootDir, View, resolve};
 
 use crate::error::{Fault, Faults};
@@ -17,9 +17,6 @@ use super::stage::Stage;
 
 /// Folders of modules that are not for devices: everything outside `drivers`, and these.
 const SOFTWARE: [&str; 2] = ["kernel/drivers/md/", "kernel/drivers/block/loop"];
-
-/// Settings of modprobe: options, aliases and modules that are not to be loaded.
-const SETTINGS: [&str; 2] = ["/usr/lib/modprobe.d", "/etc/modprobe.d"];
 
 /// Adds the modules that a request asks for. Gives how many.
 ///
@@ -120,15 +117,11 @@ fn unpacked_name(path: &Path) -> PathBuf {
     if is_module { path.with_extension("") } else { path.to_path_buf() }
 }
 
+/// Settings of modprobe: options, aliases and modules that are not to be loaded.
 fn add_settings(stage: &mut Stage) -> Result<()> {
-    for folder in SETTINGS {
-        let Ok(found) = resolve(stage.root(), Path::new(folder)) else { continue };
-        for name in stage.root().list(&found.path).unwrap_or_default() {
-            let path = found.path.join(&name);
-            let is_file = resolve(stage.root(), &path).is_ok_and(|end| end.is_file());
-            if is_file && path.extension() == Some("conf".as_ref()) {
-                stage.put_from_tree(&path, &format!("{folder}/{}", name.to_string_lossy()), None)?;
-            }
+    for path in settings::files(stage.root()) {
+        if resolve(stage.root(), &path).is_ok_and(|end| end.is_file()) {
+            stage.put_from_tree(&path, &path.to_string_lossy(), None)?;
         }
     }
     Ok(())

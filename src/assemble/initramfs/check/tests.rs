@@ -94,13 +94,21 @@ fn modules_are_checked_against_each_other_and_against_a_machine() {
     let modules = dir.path().join("usr/lib/modules/1.0");
     fs::create_dir_all(modules.join("kernel")).unwrap();
     fs::write(modules.join("modules.dep"), "kernel/a.ko: kernel/b.ko\nkernel/b.ko:\nkernel/later.ko:\n").unwrap();
-    fs::write(modules.join("modules.alias"), "alias pci:v1* a\nalias pci:v2* later\n").unwrap();
+    fs::write(
+        modules.join("modules.alias"),
+        "alias pci:v1* a\nalias pci:v2* later\nalias pci:v5* b\nalias pci:v6* a\n",
+    )
+    .unwrap();
     fs::write(modules.join("modules.builtin.modinfo"), "c.alias=pci:v3*\0").unwrap();
     for name in ["a", "stray"] {
         // Any ELF file without the section .modinfo is a module that says nothing.
         fs::copy("/usr/bin/true", modules.join(format!("kernel/{name}.ko"))).unwrap();
     }
-    let profile = Profile::parse(Path::new("p"), "pci:v1\npci:v2\n/sys/x: pci:v3\npci:v4\n").unwrap();
+    fs::create_dir_all(dir.path().join("etc/modprobe.d")).unwrap();
+    let settings = "blacklist b\nalias pci:v6* off\nalias pci:v7* a\n";
+    fs::write(dir.path().join("etc/modprobe.d/x.conf"), settings).unwrap();
+    let profile =
+        Profile::parse(Path::new("p"), "pci:v1\npci:v2\n/sys/x: pci:v3\npci:v4\npci:v5\npci:v6\npci:v7\n").unwrap();
     let report = check(&RootDir::new(dir.path()).unwrap(), Some(&profile), None).unwrap();
     let text = report.errors.join("\n");
     assert!(text.starts_with("missing module b, needed by a: modules.dep names"), "{text}");
@@ -118,6 +126,9 @@ fn modules_are_checked_against_each_other_and_against_a_machine() {
             &Driver::Missing { modules: named("later") },
             &Driver::BuiltIn { modules: named("c") },
             &Driver::Unknown,
+            &Driver::Blacklisted { modules: named("b") },
+            &Driver::Unknown,
+            &Driver::Module { modules: named("a") },
         ]
     );
 }

@@ -3,6 +3,7 @@
 //! Source of the format: `sysdeps/generic/dl-cache.h` of glibc (`struct cache_file_new`, `glibc-ld.so.cache1.1`).
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use object::elf as e;
@@ -19,9 +20,13 @@ const LITTLE: u8 = 2;
 const BIG: u8 = 3;
 /// An ELF library for glibc 2 (`FLAG_ELF_LIBC6`).
 const LIBC6: u32 = 3;
+/// No path is longer (`PATH_MAX` of Linux).
+const LONGEST_NAME: usize = 4096;
+/// All names together are not longer than so many times the cache: entries share texts, but not by the thousand.
+const MOST_NAMED: usize = 8;
 
 /// One library that the loader can find.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Entry {
     name: String,
     path: PathBuf,
@@ -57,9 +62,12 @@ impl Cache {
             let word: [u8; 4] = cache.get(at..at + 4)?.try_into().ok()?;
             Some(if little { u32::from_le_bytes(word) } else { u32::from_be_bytes(word) })
         };
-        let text = |at: u32| {
+        // In a damaged cache, each of many entries can name the same long text.
+        let mut left = cache.len().saturating_mul(MOST_NAMED);
+        let mut text = |at: u32| {
             let rest = cache.get(at as usize..)?;
-            let end = rest.iter().position(|&b| b == 0)?;
+            let end = rest.iter().take(LONGEST_NAME).position(|&b| b == 0)?;
+            left = left.checked_sub(end)?;
             Some(String::from_utf8_lossy(&rest[..end]).into_owned())
         };
         let entry = |index: usize| {
@@ -83,11 +91,8 @@ impl Cache {
 
     /// Adds what is in another cache; of the same name, its libraries come after these.
     pub fn extend(&mut self, other: Self) {
-        for entry in other.entries {
-            if !self.entries.contains(&entry) {
-                self.entries.push(entry);
-            }
-        }
+        let known: HashSet<Entry> = self.entries.iter().cloned().collect();
+        self.entries.extend(other.entries.into_iter().filter(|entry| !known.contains(entry)));
     }
 
     /// The places of a library, for machines of every kind.
@@ -205,6 +210,26 @@ mod tests {
         let mut cache = Cache::new(big);
         cache.add(big, "libc.so.6", Path::new("/x/libc.so.6"));
         assert_eq!(Cache::parse(&cache.write()), cache);
+    }
+
+    #[test]
+    fn a_small_cache_stays_small() {
+        let abi = Abi { is_64: true, little: true, machine: e::EM_X86_64.0 };
+        let mut cache = Cache::new(abi);
+        (0..2000).for_each(|n| cache.add(abi, &format!("lib{n}.so"), Path::new("/opt/lib.so")));
+        let mut bytes = cache.write();
+        // All names are one long string at the end.
+        let start = u32::try_from(bytes.len()).unwrap();
+        bytes.extend([&[b'x'; 4000][..], &[0]].concat());
+        for entry in 0..2000 {
+            let at = HEADER + entry * ENTRY + 4;
+            bytes[at..at + 4].copy_from_slice(&start.to_le_bytes());
+            bytes[at + 4..at + 8].copy_from_slice(&start.to_le_bytes());
+        }
+        let len: usize = Cache::parse(&bytes).entries.iter().map(|e| e.name.len() + e.path.as_os_str().len()).sum();
+        assert!(len <= 16 * bytes.len(), "{} bytes make {len}", bytes.len());
+        bytes.splice(start as usize.., [vec![b'x'; 5000], vec![0]].concat());
+        assert!(Cache::parse(&bytes).entries.is_empty(), "a name that no path can have");
     }
 
     #[test]

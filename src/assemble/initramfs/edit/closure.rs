@@ -5,9 +5,29 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::Addition;
-use crate::assemble::initramfs::closure::Item;
+use crate::assemble::initramfs::closure::{Cache, Item};
+use crate::assemble::initramfs::entry::{Content, Entry, REGULAR, plain_name};
 use crate::assemble::initramfs::tree::{Tree, new_link};
-use crate::assemble::initramfs::view::{Node, RootDir, resolve};
+use crate::assemble::initramfs::view::{Node, RootDir, read, resolve};
+
+/// What glibc's loader knows about libraries outside of its default directories.
+const CACHE: &str = "etc/ld.so.cache";
+
+/// Whether a file of an image is the loader's cache.
+#[must_use]
+pub fn is_cache(name: &[u8]) -> bool {
+    plain_name(name) == CACHE.as_bytes()
+}
+
+/// The base's cache with the libraries of `cache` in it. Of the same name, these come first: what comes along was built
+/// with them.
+#[must_use]
+pub fn cache_over(mut cache: Cache, base: &Tree) -> Addition {
+    let path = Path::new("/").join(CACHE);
+    cache.extend(Cache::parse(&read(base, &path).unwrap_or_default()));
+    let content = Content::Bytes(cache.write().into());
+    Addition::Entry(Entry::new(CACHE.as_bytes(), REGULAR | 0o644).with(content))
+}
 
 /// What has to be added for `items` of the tree `root`, given what the base holds.
 ///

@@ -21,7 +21,7 @@ use super::segments::{Image, Segment, Step};
 use super::tree::{Tree, read_whole};
 use super::write::{ImageWriter, SegmentWriter};
 use crate::error::{Fault, Faults, Place};
-pub use closure::{additions, companions};
+pub use closure::{additions, cache_over, companions, is_cache};
 pub use modules::{ModuleWish, modules};
 use slots::Slots;
 
@@ -62,7 +62,7 @@ pub struct Edits {
 
 /// The base as it is before anything is added.
 pub struct Base<'a> {
-    /// As it was read. Contents are kept only of the indexes of kernel modules.
+    /// As it was read. Contents are kept only of the indexes of kernel modules and of the loader's cache.
     pub before: &'a Tree,
     /// Without what is removed.
     pub tree: &'a Tree,
@@ -160,7 +160,7 @@ fn plan(base: &Image, edits: &Edits, decide: &mut Decide<'_>) -> Result<Plan> {
         match step {
             Step::Entry { at, entry, body } => {
                 let mut kept = entry.clone();
-                if let (Content::Unread(len), true) = (&entry.content, modules::is_index(&entry.name)) {
+                if let (Content::Unread(len), true) = (&entry.content, is_kept(&entry.name)) {
                     kept.content = Content::Bytes(read_whole(body, *len)?);
                 }
                 let path = tree.unpack(kept, Some(at));
@@ -198,6 +198,11 @@ fn plan(base: &Image, edits: &Edits, decide: &mut Decide<'_>) -> Result<Plan> {
     plan.place_additions(edits);
     plan.check_compressions(base, edits)?;
     Ok(plan)
+}
+
+/// Whether a file of the base is one that is read, and not only passed on.
+fn is_kept(name: &[u8]) -> bool {
+    modules::is_index(name) || is_cache(name)
 }
 
 impl Plan {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::assemble::initramfs::view::{Node, View, resolve};
 
 use super::aliases::Aliases;
+use super::settings::Settings;
 use super::{load, names};
 
 /// Where kernels have their modules; the first is a link to the second in newer systems.
@@ -56,6 +57,8 @@ pub struct Index {
     pub builtin: HashSet<String>,
     /// Aliases of what is built in.
     pub builtin_aliases: Aliases,
+    /// What the tree's `modprobe.d` says about aliases.
+    pub settings: Settings,
     /// Lines of `modules.softdep`, `modules.weakdep` and `modules.devname`, by the module that they begin with.
     pub(super) lines: load::Lines,
     /// `modules.builtin` as it is.
@@ -150,6 +153,26 @@ impl Index {
     #[must_use]
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains(&names::asked(name)) || !self.builtin_aliases.find(name).is_empty()
+    }
+
+    /// The modules that modprobe loads for an alias that no module has as its name. Settings of the tree come before
+    /// what modules say of themselves, and what is blacklisted is left out.
+    #[must_use]
+    pub fn aliased(&self, alias: &str) -> Vec<&str> {
+        let all = self.aliased_or_blacklisted(alias).into_iter();
+        all.filter(|module| !self.settings.blacklist.contains(*module)).collect()
+    }
+
+    /// The same with those that are blacklisted.
+    #[must_use]
+    pub fn aliased_or_blacklisted(&self, alias: &str) -> Vec<&str> {
+        let set = self.settings.aliases.find(alias);
+        if set.is_empty() {
+            return self.aliases.find(alias);
+        }
+        // "alias NAME off" is how people say that there is none.
+        let is_there = |module: &&str| self.get(module).is_some() || self.builtin.contains(*module);
+        set.into_iter().filter(is_there).collect()
     }
 
     /// Where the file of a module is in the view, before links are followed.

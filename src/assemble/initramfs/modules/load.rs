@@ -46,7 +46,9 @@ pub fn load(view: &dyn View, kernel: &str, dir: PathBuf) -> Result<Index, IndexE
             keep(&mut index.lines.weakdep, &weakdep, "weakdep");
         }
     }
-    digest(&mut index, &settings::lines(view));
+    let settings = settings::lines(view);
+    index.settings = settings::Settings::new(&settings);
+    digest(&mut index, &settings);
     Ok(index)
 }
 

@@ -12,7 +12,7 @@ pub mod names;
 pub mod profile;
 mod scan;
 pub mod select;
-mod settings;
+pub mod settings;
 pub mod tables;
 #[cfg(test)]
 mod tests;

@@ -90,8 +90,12 @@ impl<'a> Selection<'a> {
             let known = self.index.modules.iter().map(|m| m.name.as_str());
             let known = near(&names::asked(request), known.chain(self.index.builtin.iter().map(String::as_str)));
             let miss = Miss::new(format!("module {request}"), &self.asked);
-            let miss = miss.because(format!("kernel {} has none of this name or alias", self.index.kernel));
-            self.missing.push(if known.is_empty() {
+            let blacklisted = self.index.aliased_or_blacklisted(request);
+            let miss = miss.because(match blacklisted.first() {
+                Some(module) => format!("it is an alias of {module}, which the tree's modprobe.d blacklists"),
+                None => format!("kernel {} has none of this name or alias", self.index.kernel),
+            });
+            self.missing.push(if known.is_empty() || !blacklisted.is_empty() {
                 miss
             } else {
                 miss.hint(format!("did you mean {}?", quoted(&known)))
@@ -110,12 +114,12 @@ impl<'a> Selection<'a> {
         there
     }
 
-    /// Adds the drivers of the devices of a machine. Devices that no module is for are passed over.
+    /// Adds the drivers of the devices of a machine, as the aliases and blacklists of the tree have it. Devices that no
+    /// module is for are passed over.
     pub fn add_hardware(&mut self, profile: &Profile) -> &mut Self {
         for device in &profile.devices {
             let chain = self.asked.below(format!("device {device}"));
-            let drivers: Vec<String> =
-                self.index.aliases.find(&device.modalias).into_iter().map(str::to_owned).collect();
+            let drivers: Vec<String> = self.index.aliased(&device.modalias).into_iter().map(str::to_owned).collect();
             drivers.into_iter().for_each(|name| self.take(name, chain.clone()));
         }
         self
@@ -156,14 +160,17 @@ impl<'a> Selection<'a> {
             return (modules, index.builtin.iter().map(String::as_str).filter(hit).map(str::to_owned).collect());
         }
         let name = names::asked(request);
-        if index.get(&name).is_some() {
-            return (vec![name], vec![]);
+        // modprobe loads what the settings make of a name. Who asks for the module itself gets it all the same.
+        let (builtin, mut modules): (Vec<_>, Vec<_>) =
+            index.aliased(request).into_iter().map(str::to_owned).partition(|module| index.builtin.contains(module));
+        if index.get(&name).is_some() && !modules.contains(&name) {
+            modules.insert(0, name.clone());
+        }
+        let is_set = !index.settings.aliases.find(request).is_empty();
+        if is_set || !modules.is_empty() || !builtin.is_empty() {
+            return (modules, builtin);
         }
         let aliased = |found: Vec<&str>| found.into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let modules = aliased(index.aliases.find(request));
-        if !modules.is_empty() {
-            return (modules, vec![]);
-        }
         if index.builtin.contains(&name) {
             return (vec![], vec![name]);
         }

@@ -98,6 +98,47 @@ fn settings_of_the_tree_add_soft_dependencies() {
 }
 
 #[test]
+fn settings_of_the_tree_say_what_aliases_mean() {
+    let (dir, view) = tree(&[
+        ("modules.dep", "kernel/a.ko:\nkernel/b-c.ko:\nkernel/d.ko:\nkernel/e.ko: kernel/a.ko\n"),
+        ("modules.alias", "alias pci:v1* a\nalias pci:v1* b_c\nalias pci:v2* d\nalias pci:v3* e\nalias fs-x a\n"),
+        ("modules.builtin", "kernel/f.ko\n"),
+        ("kernel/a.ko", ""),
+        ("kernel/b-c.ko", ""),
+        ("kernel/d.ko", ""),
+        ("kernel/e.ko", ""),
+    ]);
+    for (place, text) in [
+        ("etc/modprobe.d/a.conf", "# blacklist d\nalias pci:v2* off\nblacklist \\\n a\n"),
+        ("run/modprobe.d/b.conf", "alias usb:v9p[0-9]* b-c\nalias net-f f\nalias d b-c\n"),
+        ("lib/modprobe.d/a.conf", "blacklist b-c\n"),
+        ("usr/lib/modprobe.d/c.txt", "blacklist b-c\n"),
+    ] {
+        let path = dir.path().join(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let index = Index::load(&view, "1.0").unwrap();
+    assert_eq!(index.aliased("pci:v1d2"), ["b_c"], "a is blacklisted; the file in /etc hides the other of its name");
+    assert_eq!(index.aliased("pci:v2d1"), [""; 0], "the settings come before the modules' own aliases");
+    assert_eq!(index.aliased("usb:v9p7"), ["b_c"]);
+    assert_eq!(index.aliased("net-f"), ["f"]);
+    let chosen = |request: &str| {
+        let mut selection = Selection::new(&view, &index);
+        selection.firmware(firmware::Policy::Leave).add(request);
+        selection.finish().map(|picked| picked.names().into_iter().collect::<Vec<_>>()).map_err(|e| e.to_string())
+    };
+    assert_eq!(chosen("a").unwrap(), ["a"], "a module's own name is no alias");
+    assert_eq!(chosen("d").unwrap(), ["b_c", "d"], "modprobe takes the alias, and who asks for a file gets it");
+    assert!(chosen("fs-x").unwrap_err().contains("it is an alias of a, which the tree's modprobe.d blacklists"));
+    let profile = Profile::parse(Path::new("p"), "pci:v1d2\npci:v2\npci:v3\nusb:v9p7\n").unwrap();
+    let mut selection = Selection::new(&view, &index);
+    let picked = selection.firmware(firmware::Policy::Leave).add_hardware(&profile).search().0;
+    // What a driver needs comes along, be it blacklisted or not.
+    assert_eq!(picked.names().into_iter().collect::<Vec<_>>(), ["a", "b_c", "e"]);
+}
+
+#[test]
 fn damaged_modules_never_panic() {
     let good = fs::read("/usr/bin/ls").unwrap();
     let mut state = 11_u64;
