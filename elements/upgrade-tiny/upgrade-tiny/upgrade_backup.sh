@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+#!/bin/sh
 # Collects the configuration that the new system is to have, from the tree below $ROOT. Read by upgrade_to_tiny_system.sh.
 #
 # Everything is written with umask 077: directories are 0700 and files 0600, whatever they were; the new system gives
@@ -72,7 +72,8 @@ keep_files() {
         "$ROOT"/etc/systemd/timesyncd.conf "$ROOT"/etc/sysconfig/network "$ROOT"/etc/sysconfig/network-scripts/ifcfg-* \
         "$ROOT"/etc/sysconfig/network-scripts/route-* "$ROOT"/etc/sysconfig/network-scripts/route6-* \
         "$ROOT"/etc/sysconfig/network-scripts/rule-* "$ROOT"/etc/sysconfig/network-scripts/rule6-* \
-        "$ROOT"/etc/NetworkManager/system-connections/*; do
+        "$ROOT"/etc/NetworkManager/system-connections/* "$ROOT"/etc/systemd/network/* \
+        "$ROOT"/etc/systemd/timesyncd.conf.d/*; do
         [ -f "$kf_file" ] || continue
         keep "$kf_file" "$1${kf_file#"$ROOT"}" || return 1
     done

@@ -30,10 +30,12 @@ TEXT
 
 TITLE="VA Migration"
 OURS=.upgrade-tiny
+# shellcheck disable=SC2034 # for the boot entry
 MARK="upgrade_to_tiny_system.sh: VA Migration"
 TOOLS="awk basename cat chmod cp cut df dirname du find grep id ln ls mkdir mktemp mv od readlink rm rmdir sed sha256sum sort stat sync tr uname wc"
 
 MODE=run; ROOT=; TARGET=/etc/upd; KEY=; VERIFY=1; REBOOT=1
+# shellcheck disable=SC2034 # some are for the parts
 REFUSED=0; CHANGING=; WORK=; DISK=; BUNDLE_OK=1
 NAME=; VERSION=; SYSTEM=; ARCH=; FIRMWARE=; PAYLOAD=; RAM=; DISK_BYTES=; BOOT_FREE=; GROUP=
 
@@ -59,6 +61,7 @@ arguments() {
         --clean) MODE=clean ;;
         --no-reboot) REBOOT= ;;
         --no-verify) VERIFY= ;;
+        # shellcheck disable=SC2034 # for backup_only
         --backup-only) MODE=backup; OUT=$2; shift ;;
         --dir) TARGET=$2; shift ;;
         --key) KEY=$2; shift ;;
@@ -363,11 +366,11 @@ main() {
     for part in upgrade_backup.sh upgrade_boot.sh upgrade_disk.sh; do
         [ -r "$HERE/$part" ] || { refuse "the bundle is incomplete: $part is missing beside $HERE/${0##*/}"; exit 3; }
     done
-    # shellcheck source=upgrade_backup.sh
+    # shellcheck source=upgrade_backup.sh disable=SC1091
     . "$HERE/upgrade_backup.sh"
-    # shellcheck source=upgrade_boot.sh
+    # shellcheck source=upgrade_boot.sh disable=SC1091
     . "$HERE/upgrade_boot.sh"
-    # shellcheck source=upgrade_disk.sh
+    # shellcheck source=upgrade_disk.sh disable=SC1091
     . "$HERE/upgrade_disk.sh"
     trap on_exit EXIT
     trap 'exit 1' HUP INT TERM
