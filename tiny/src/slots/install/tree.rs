@@ -1,0 +1,324 @@
+//! The new system's tree: unpacked, made to fit its slot, and finished by its own programs.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::volume::Mounts;
+use crate::slots::config::{Config, SLOTS_JSON};
+use crate::slots::place::replace;
+use crate::slots::{arguments, fstab, tools};
+
+/// Unpacks the payload with everything that its files have. Says each tenth that is done.
+///
+/// # Errors
+/// What tar says; among it that the volume is full.
+pub fn extract(payload: &Path, root: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut tar = tools::command("tar", extract_words(payload)?);
+    tar.arg(root).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut file = File::open(payload).with_context(|| format!("opening {}", payload.display()))?;
+    let length = file.metadata().map(|m| m.len()).unwrap_or(0).max(1);
+    let mut child = tar.spawn().context("starting tar")?;
+    let mut pipe = child.stdin.take().context("starting tar")?;
+    let errors = child.stderr.take().context("starting tar")?;
+    // Both ends have to be served, or a tar with many warnings would stand still.
+    let said = std::thread::spawn(move || {
+        let mut text = String::new();
+        let _ = std::io::BufReader::new(errors).read_to_string(&mut text);
+        text
+    });
+    let mut buffer = vec![0; 1 << 20];
+    let (mut done, mut told) = (0, 0);
+    let mut broken = None;
+    loop {
+        let n = match file.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        };
+        // A tar that ended early says why itself.
+        if pipe.write_all(&buffer[..n]).is_err() {
+            break;
+        }
+        done += n as u64;
+        if done * 10 / length > told {
+            told = done * 10 / length;
+            say(&format!("unpacking: {} %", told * 10));
+        }
+    }
+    drop(pipe);
+    let status = child.wait().context("waiting for tar")?;
+    let said = said.join().unwrap_or_default();
+    if let Some(error) = broken {
+        return Err(error).with_context(|| format!("reading {}", payload.display()));
+    }
+    let last: Vec<&str> = said.lines().rev().take(5).collect();
+    ensure!(status.success(), "unpacking {} failed ({status}): {}", payload.display(), last.join("; "));
+    Ok(())
+}
+
+fn extract_words(payload: &Path) -> Result<Vec<&'static str>> {
+    let filter = compressor(payload)?;
+    let mut words = vec!["--extract", "--file=-", if filter == "xz" { "--xz" } else { "--zstd" }];
+    words.extend([
+        "--numeric-owner",
+        "--preserve-permissions",
+        "--same-owner",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--acls",
+    ]);
+    words.push("--directory");
+    Ok(words)
+}
+
+/// The program that a payload is unpacked with.
+///
+/// # Errors
+/// When its name says nothing.
+pub fn compressor(payload: &Path) -> Result<&'static str> {
+    match payload.extension().and_then(|e| e.to_str()) {
+        Some("xz") => Ok("xz"),
+        Some("zst") => Ok("zstd"),
+        _ => bail!("the payload {} is neither .tar.xz nor .tar.zst", payload.display()),
+    }
+}
+
+/// Makes sure that the tree can be kept once it runs.
+///
+/// # Errors
+/// What it lacks.
+pub fn check(root: &Path) -> Result<()> {
+    let has = |places: &[&str]| places.iter().any(|p| root.join(p).symlink_metadata().is_ok());
+    ensure!(
+        has(&["sbin/init", "usr/sbin/init", "usr/lib/systemd/systemd", "lib/systemd/systemd"]),
+        "the new system has no init"
+    );
+    ensure!(
+        has(&["usr/bin/image-slots", "usr/sbin/image-slots", "usr/local/bin/image-slots"]),
+        "the new system has no image-slots, so it could never be marked good: build it with the element upgrade-tiny"
+    );
+    Ok(())
+}
+
+/// Has the tree's files name this machine's devices and the slot. Gives the kernel's arguments.
+///
+/// # Errors
+/// What cannot be read or written.
+pub fn fit(root: &Path, running: &Path, own: &Config, version: &str, kind: &str) -> Result<Vec<String>> {
+    let built = Config::read(root).unwrap_or_else(|_| own.clone());
+    let slot = own.other();
+    let config = Config {
+        slot: slot.to_owned(),
+        group: own.group.clone(),
+        slots: own.slots.clone(),
+        boot_uuid: own.boot_uuid.clone(),
+        version: version.to_owned(),
+        ..built.clone()
+    };
+    let line = crate::slots::setup::arguments(&crate::slots::place::Place::at(root), &built).join(" ");
+    write(root, SLOTS_JSON, &config.to_text()?)?;
+    let read = |root: &Path| fs::read_to_string(root.join("etc/fstab")).unwrap_or_default();
+    write(root, "etc/fstab", &fstab::for_slot(&read(root), &read(running), own, slot, kind))?;
+    // What the new system makes its own boot loader entries from.
+    for name in ["etc/default/grub", "etc/kernel/cmdline"] {
+        if let Ok(text) = fs::read_to_string(root.join(name)) {
+            let text = text.replace(&built.device(&built.slot), &config.device(slot)).replace(
+                &format!("rd.lvm.lv={}/{}", built.group, built.slot),
+                &format!("rd.lvm.lv={}/{slot}", config.group),
+            );
+            write(root, name, &text)?;
+        }
+    }
+    // LVM of newer releases uses no disk that this file does not name, and the bundle's names another machine's.
+    let devices = "etc/lvm/devices/system.devices";
+    match fs::read(running.join(devices)) {
+        Ok(bytes) => write(root, devices, &String::from_utf8_lossy(&bytes))?,
+        Err(_) => drop(fs::remove_file(root.join(devices))),
+    }
+    // Words that name the slot the system was built for are gone now, even if that has another name here.
+    let foreign = [format!("root={}", built.device(&built.slot)), format!("rd.lvm.lv={}/{}", built.group, built.slot)];
+    let words: Vec<String> = arguments::words(&line).into_iter().filter(|w| !foreign.contains(w)).collect();
+    Ok(arguments::for_slot(&words.join(" "), &config, slot))
+}
+
+fn write(root: &Path, name: &str, text: &str) -> Result<()> {
+    let path = root.join(name);
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
+    replace(&path, text.as_bytes())
+}
+
+/// Has the system's own generator make its initramfs, below the tree's /var/tmp. None if it has no generator.
+///
+/// # Errors
+/// What the generator says.
+pub fn make_initramfs(root: &Path, kernel: &str) -> Result<Option<PathBuf>> {
+    let has = |name: &str| ["usr/bin", "usr/sbin", "sbin", "bin"].iter().any(|dir| root.join(dir).join(name).exists());
+    let file = "var/tmp/image-slots-initramfs.img";
+    let target = format!("/{file}");
+    let words: Vec<&str> = if has("dracut") {
+        vec!["dracut", "--force", "--no-hostonly", "--kver", kernel, &target]
+    } else if has("mkinitramfs") {
+        vec!["mkinitramfs", "-o", &target, kernel]
+    } else {
+        return Ok(None);
+    };
+    tools::run(tools::command("chroot", [root]).args(words)).context("making the initramfs")?;
+    Ok(Some(root.join(file)))
+}
+
+/// Labels the tree by its own SELinux policy, if it has one that is not disabled.
+///
+/// # Errors
+/// What setfiles says.
+pub fn label(root: &Path, mounts: &mut Mounts, say: &mut dyn FnMut(&str)) -> Result<()> {
+    let Some(policy) = policy(&fs::read_to_string(root.join("etc/selinux/config")).unwrap_or_default()) else {
+        return Ok(());
+    };
+    let contexts = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
+    if !root.join(&contexts[1..]).is_file() {
+        return Ok(());
+    }
+    let setfiles = ["usr/sbin/setfiles", "sbin/setfiles"].iter().find(|p| root.join(p).exists());
+    let Some(setfiles) = setfiles else {
+        say(
+            "the new system has an SELinux policy and no setfiles: its first start labels the files, which takes a while",
+        );
+        return write(root, ".autorelabel", "");
+    };
+    say(&format!("labelling the files by the SELinux policy '{policy}'"));
+    // A view of the tree without what is mounted in it: the places below the mounts want labels as well.
+    mounts.bind(root, &root.join("run/view"))?;
+    let mut command = tools::command("chroot", [root]);
+    command.arg(format!("/{setfiles}")).args(["-F", "-m", "-r", "/run/view", &contexts, "/run/view"]);
+    tools::run(&mut command).context("labelling the new system's files")?;
+    Ok(())
+}
+
+/// The policy that selinux(8) would take: the last setting counts.
+fn policy(text: &str) -> Option<String> {
+    let value = |key: &str| {
+        let line = text.lines().rev().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
+        line.map(|v| v.trim().to_owned())
+    };
+    let mode = value("SELINUX")?.to_lowercase();
+    let name = value("SELINUXTYPE").filter(|n| !n.is_empty() && !n.contains('/') && n != "..")?;
+    ["enforcing", "permissive"].contains(&mode.as_str()).then_some(name)
+}
+
+/// Empties the tree's /boot, below which the shared one is mounted when the system runs. What kernels of this tree say
+/// about themselves goes to the shared one, where their tools look for it.
+///
+/// # Errors
+/// What cannot be copied or removed.
+pub fn empty_boot(root: &Path, boot: &Path) -> Result<()> {
+    let folder = root.join("boot");
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let (path, name) = (entry.path(), entry.file_name());
+        let target = boot.join(&name);
+        if name.to_string_lossy().starts_with("config-") && path.is_file() && !target.exists() {
+            fs::copy(&path, &target).with_context(|| format!("copying {}", path.display()))?;
+        }
+        let removed =
+            if path.is_dir() && !path.is_symlink() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.with_context(|| format!("removing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::slots::config::tests::example;
+    use crate::slots::tests::machine;
+
+    #[test]
+    fn a_tree_is_fitted_to_its_slot() {
+        let (new, running) = (machine(), machine());
+        new.write("etc/fstab", "/dev/mapper/VA-root / ext4 defaults 0 1\nUUID=other /boot ext4 defaults 0 2\n");
+        running.write("etc/fstab", "/dev/mapper/VA-root / ext4 defaults 0 1\nUUID=mine /boot ext4 defaults 0 2\n");
+        new.write(
+            "etc/default/grub",
+            "GRUB_DEVICE=/dev/mapper/VA-root\nGRUB_CMDLINE_LINUX=\"quiet rd.lvm.lv=VA/root\"\n",
+        );
+        new.write("etc/lvm/devices/system.devices", "theirs");
+        running.write("etc/lvm/devices/system.devices", "mine");
+        let words = fit(&new.place.root, &running.place.root, &example(), "2", "ext4").unwrap();
+        assert_eq!(words.join(" "), "root=/dev/mapper/VA-back rd.lvm.lv=VA/back ro quiet upgrade_slot.slot=back");
+        let read = |path: &str| fs::read_to_string(new.place.root.join(path)).unwrap();
+        assert_eq!(read("etc/fstab"), "/dev/mapper/VA-back / ext4 defaults 0 1\nUUID=mine /boot ext4 defaults 0 2\n");
+        assert!(read("etc/default/grub").starts_with("GRUB_DEVICE=/dev/mapper/VA-back\n"));
+        assert!(read("etc/default/grub").contains("rd.lvm.lv=VA/back"));
+        assert_eq!(read("etc/lvm/devices/system.devices"), "mine");
+        let config = new.config();
+        assert_eq!((config.slot.as_str(), config.version.as_str()), ("back", "2"));
+    }
+
+    #[test]
+    fn a_system_of_another_group_is_fitted_too() {
+        let (new, running) = (machine(), machine());
+        new.write(SLOTS_JSON, r#"{"slot": "sys", "group": "X", "slots": ["sys", "alt"], "health": true}"#);
+        new.write("boot/loader/entries/a.conf", "options root=/dev/mapper/X-sys ro rd.lvm.lv=X/sys net.ifnames=0\n");
+        let words = fit(&new.place.root, &running.place.root, &example(), "2", "ext4").unwrap();
+        assert_eq!(
+            words.join(" "),
+            "root=/dev/mapper/VA-back rd.lvm.lv=VA/back ro net.ifnames=0 upgrade_slot.slot=back"
+        );
+        assert!(new.config().health && new.config().group == "VA");
+    }
+
+    #[test]
+    fn payloads_are_unpacked_with_all_they_have() {
+        let dir = tempfile::tempdir().unwrap();
+        let source = dir.path().join("source");
+        let target = dir.path().join("target");
+        fs::create_dir_all(source.join("etc")).unwrap();
+        fs::create_dir(&target).unwrap();
+        fs::write(source.join("etc/x"), vec![7; 3 << 20]).unwrap();
+        let payload = dir.path().join("va.tar.xz");
+        tools::run(tools::command("tar", ["-cJf"]).arg(&payload).arg("-C").arg(&source).arg(".")).unwrap();
+        let mut told = Vec::new();
+        extract(&payload, &target, &mut |line| told.push(line.to_owned())).unwrap();
+        assert_eq!(fs::read(target.join("etc/x")).unwrap().len(), 3 << 20);
+        assert_eq!(told, ["unpacking: 100 %"]);
+        fs::write(&payload, "garbage").unwrap();
+        let error = extract(&payload, &target, &mut |_| ()).unwrap_err().to_string();
+        assert!(error.contains("va.tar.xz failed") && error.contains("xz:"), "{error}");
+        assert!(compressor(Path::new("va.tar.gz")).is_err());
+    }
+
+    #[test]
+    fn a_tree_that_could_not_be_kept_is_refused() {
+        let new = machine();
+        new.write("usr/sbin/init", "");
+        assert!(check(&new.place.root).unwrap_err().to_string().contains("no image-slots"));
+        new.write("usr/bin/image-slots", "");
+        check(&new.place.root).unwrap();
+    }
+
+    #[test]
+    fn the_trees_own_boot_is_emptied() {
+        let (new, running) = (machine(), machine());
+        new.write("boot/config-5.14.0-1.el9", "new");
+        new.write("boot/grub2/grub.cfg", "new");
+        empty_boot(&new.place.root, &running.place.boot()).unwrap();
+        assert_eq!(fs::read_dir(new.place.boot()).unwrap().count(), 0);
+        assert_eq!(fs::read_to_string(running.place.boot().join("config-5.14.0-1.el9")).unwrap(), "new");
+        assert!(fs::read_to_string(running.place.boot().join("grub2/grub.cfg")).unwrap().contains("custom.cfg"));
+    }
+
+    #[test]
+    fn a_disabled_policy_is_none() {
+        assert_eq!(policy("SELINUX=disabled\nSELINUX=Enforcing\nSELINUXTYPE=targeted\n").as_deref(), Some("targeted"));
+        assert_eq!(policy("SELINUX=disabled\nSELINUXTYPE=targeted\n"), None);
+        assert_eq!(policy(""), None);
+    }
+}
