@@ -349,3 +349,32 @@ fn files_of_networkd_are_taken_over() {
     assert!(!system.text("etc/network/interfaces").contains("eth0"));
     assert!(!report.told.iter().any(|line| line.contains("without a file")), "{:?}", report.told);
 }
+
+#[test]
+fn bridges_and_dhcp_for_both_protocols() {
+    let system = System::new();
+    let backup = TempDir::new().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = backup.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("files/etc/shadow", "root:$6$s$SECRETSECRETSECRET:1::::::\n");
+    let scripts = "files/etc/sysconfig/network-scripts";
+    write(
+        &format!("{scripts}/ifcfg-br0"),
+        "DEVICE=br0\nTYPE=Bridge\nSTP=on\nDELAY=0\nBOOTPROTO=dhcp\nPEERDNS=no\nDNS1=9.9.9.9\n",
+    );
+    write(&format!("{scripts}/ifcfg-eth0"), "DEVICE=eth0\nHWADDR=52:54:00:00:00:01\nBRIDGE=br0\n");
+    write(&format!("{scripts}/ifcfg-ib0"), "DEVICE=ib0\nTYPE=InfiniBand\n");
+    let (_, lines) = system.restore(backup.path());
+    let file = |name: &str| system.text(&format!("etc/NetworkManager/system-connections/{name}.nmconnection"));
+    let bridge = file("br0");
+    assert!(bridge.contains("[bridge]\nstp=true\nforward-delay=2\n"), "{bridge}");
+    assert!(
+        bridge.contains("[ipv4]\nmethod=auto\ndns=9.9.9.9;\nignore-auto-dns=true\n\n[ipv6]\nmethod=auto\n"),
+        "{bridge}"
+    );
+    assert!(file("eth0").contains("slave-type=bridge\n"));
+    assert!(lines.contains("ib0: an interface of the kind infiniband is not carried over"), "{lines}");
+}

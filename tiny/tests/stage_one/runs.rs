@@ -174,6 +174,9 @@ fn only_the_configuration_is_collected_if_asked() {
 fn vendors_scripts_have_a_directory_each() {
     let machine = Machine::new();
     machine.write("../bundle/backup.d/10-licence", "#!/bin/sh\necho number >$BACKUP_DIR/licence\n");
+    // A program, not a script.
+    fs::create_dir_all(machine.bundled("backup.d")).unwrap();
+    fs::copy("/bin/true", machine.bundled("backup.d/20-program")).unwrap();
     machine.seal(manifest());
     let ended = machine.run(&[]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
