@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+#!/bin/sh
 # Collects the configuration that the new system is to have, from the tree below $ROOT. Read by upgrade_to_tiny_system.sh.
 #
 # Everything is written with umask 077: directories are 0700 and files 0600, whatever they were; the new system gives
@@ -72,7 +72,8 @@ keep_files() {
         "$ROOT"/etc/systemd/timesyncd.conf "$ROOT"/etc/sysconfig/network "$ROOT"/etc/sysconfig/network-scripts/ifcfg-* \
         "$ROOT"/etc/sysconfig/network-scripts/route-* "$ROOT"/etc/sysconfig/network-scripts/route6-* \
         "$ROOT"/etc/sysconfig/network-scripts/rule-* "$ROOT"/etc/sysconfig/network-scripts/rule6-* \
-        "$ROOT"/etc/NetworkManager/system-connections/*; do
+        "$ROOT"/etc/NetworkManager/system-connections/* "$ROOT"/etc/systemd/network/* \
+        "$ROOT"/etc/systemd/timesyncd.conf.d/*; do
         [ -f "$kf_file" ] || continue
         keep "$kf_file" "$1${kf_file#"$ROOT"}" || return 1
     done
@@ -105,10 +106,10 @@ vendor_scripts() {
         [ -f "$vs_script" ] || continue
         vs_dir=$1/vendor/${vs_script##*/}
         mkdir -p "$vs_dir" || return 1
-        # A bundle may lie where nothing can be executed, as /tmp often is; the first line says what runs it.
-        vs_by=$(sed -n '1s/^#![[:space:]]*//p' "$vs_script")
+        # A bundle may lie where nothing can be executed, as /tmp often is; the first line says what runs a script.
+        vs_by=$(sed -n '1s/^#![[:space:]]*//p' "$vs_script" | tr -d '\r')
         # shellcheck disable=SC2086 # an interpreter may have an argument
-        BACKUP_DIR=$vs_dir ROOT=$ROOT ${vs_by:-/bin/sh} "$vs_script" >&2 </dev/null || {
+        BACKUP_DIR=$vs_dir ROOT=$ROOT ${vs_by:+$vs_by} "$vs_script" >&2 </dev/null || {
             refuse "backup.d/${vs_script##*/} failed with status $?"
             vs_failed=1
         }
@@ -116,22 +117,23 @@ vendor_scripts() {
     [ -z "${vs_failed:-}" ]
 }
 
-# --backup-only DIR.
+# backup_only DIR: all there is to --backup-only.
 backup_only() {
+    bo_out=$1
     bo_made=
-    if [ ! -e "$OUT" ]; then
-        mkdir -p "$OUT" || die "making $OUT"
+    if [ ! -e "$bo_out" ]; then
+        mkdir -p "$bo_out" || die "making $bo_out"
         bo_made=1
-    elif [ ! -d "$OUT" ] || [ -n "$(ls -A "$OUT")" ]; then
-        wrong_usage "--backup-only: $OUT is no empty directory"
+    elif [ ! -d "$bo_out" ] || [ -n "$(ls -A "$bo_out")" ]; then
+        wrong_usage "--backup-only: $bo_out is no empty directory"
     fi
-    chmod 700 "$OUT" || die "setting the mode of $OUT"
-    if collect "$OUT" && vendor_scripts "$OUT"; then
-        say "the configuration is in $OUT"
+    chmod 700 "$bo_out" || die "setting the mode of $bo_out"
+    if collect "$bo_out" && vendor_scripts "$bo_out"; then
+        say "the configuration is in $bo_out"
         return 0
     fi
-    find "$OUT" -mindepth 1 -delete
-    [ -z "$bo_made" ] || rmdir "$OUT"
+    find "$bo_out" -mindepth 1 -delete
+    [ -z "$bo_made" ] || rmdir "$bo_out"
     [ "$REFUSED" = 0 ] || exit 3
-    die "collecting the configuration into $OUT: see above"
+    die "collecting the configuration into $bo_out: see above"
 }

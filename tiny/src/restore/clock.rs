@@ -28,7 +28,13 @@ struct Source {
 
 pub(super) fn restore(backup: &Backup, tree: &Tree, teller: &mut Teller) -> Result<()> {
     let mut sources = Vec::new();
-    for path in ["etc/chrony.conf", "etc/chrony/chrony.conf", "etc/ntp.conf", "etc/systemd/timesyncd.conf"] {
+    for path in [
+        "etc/chrony.conf",
+        "etc/chrony/chrony.conf",
+        "etc/ntp.conf",
+        "etc/systemd/timesyncd.conf.d/50-from-old-system.conf",
+        "etc/systemd/timesyncd.conf",
+    ] {
         if sources.is_empty() {
             sources = read(&backup.text(path)?.unwrap_or_default(), teller);
         }

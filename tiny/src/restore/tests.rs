@@ -115,7 +115,7 @@ fn accounts_keep_their_passwords_and_avoid_others_numbers() {
     assert!(!passwd.contains("nfsnobody") && !passwd.contains("polkitd"), "{passwd}");
     let group = system.text("etc/group");
     assert!(group.contains("wheel:x:10:joe,ann\n") && group.contains("team:x:1010:joe,ann\n"), "{group}");
-    assert!(lines.contains("group docker is not in the new system: joe is no member any more"), "{lines}");
+    assert!(lines.contains("group docker is not in the new system; its members were: joe"), "{lines}");
     assert!(system.text("etc/gshadow").contains("wheel:::joe,ann\n"));
     assert_eq!(system.mode("home/joe"), 0o700);
     assert_eq!(system.text("home/joe/.bashrc"), "# bash\n");
@@ -236,6 +236,8 @@ fn without_network_manager_networkd_gets_it() {
     assert!(file("eth1.network").contains("Bond=bond0\n"));
     assert!(file("bond0.10.netdev").contains("[VLAN]\nId=10\n"));
     assert!(file("bond0.10.network").contains("ActivationPolicy=manual\n"));
+    let resolv = "search example.com lab.example.com\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n";
+    assert_eq!(system.text("etc/resolv.conf"), resolv, "without resolved nobody else would write it");
     assert!(system.path("etc/systemd/system/multi-user.target.wants/systemd-networkd.service").is_symlink());
 }
 
@@ -322,4 +324,57 @@ fn copied_files_do_not_get_in_each_others_way() {
     let file = |name: &str| system.text(&format!("etc/NetworkManager/system-connections/{name}.nmconnection"));
     assert!(file("eth0").contains("method=auto\n"));
     assert_ne!(file("eth0").contains(uuid), file("eth1").contains(uuid));
+}
+
+#[test]
+fn files_of_networkd_are_taken_over() {
+    let system = System::new();
+    fs::remove_file(system.path("usr/sbin/NetworkManager")).unwrap();
+    system.write("usr/lib/systemd/systemd-networkd", "");
+    system.write("etc/network/interfaces", "auto eth0\niface eth0 inet dhcp\n");
+    let backup = TempDir::new().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = backup.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("files/etc/shadow", "root:$6$s$SECRETSECRETSECRET:1::::::\n");
+    write("files/etc/systemd/network/05-eth0.network", "[Match]\nName=eth0\n");
+    write("files/etc/systemd/network/wg.netdev", "PrivateKey=SECRET\n");
+    write("live-addresses", "2: eth0    inet 10.0.0.1/8 scope global eth0\n");
+    let (report, _) = system.restore(backup.path());
+    assert_eq!(system.text("etc/systemd/network/05-eth0.network"), "[Match]\nName=eth0\n");
+    assert_eq!(system.mode("etc/systemd/network/05-eth0.network"), 0o644);
+    assert_eq!(system.mode("etc/systemd/network/wg.netdev"), 0o600);
+    assert!(!system.text("etc/network/interfaces").contains("eth0"));
+    assert!(!report.told.iter().any(|line| line.contains("without a file")), "{:?}", report.told);
+}
+
+#[test]
+fn bridges_and_dhcp_for_both_protocols() {
+    let system = System::new();
+    let backup = TempDir::new().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = backup.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("files/etc/shadow", "root:$6$s$SECRETSECRETSECRET:1::::::\n");
+    let scripts = "files/etc/sysconfig/network-scripts";
+    write(
+        &format!("{scripts}/ifcfg-br0"),
+        "DEVICE=br0\nTYPE=Bridge\nSTP=on\nDELAY=0\nBOOTPROTO=dhcp\nPEERDNS=no\nDNS1=9.9.9.9\n",
+    );
+    write(&format!("{scripts}/ifcfg-eth0"), "DEVICE=eth0\nHWADDR=52:54:00:00:00:01\nBRIDGE=br0\n");
+    write(&format!("{scripts}/ifcfg-ib0"), "DEVICE=ib0\nTYPE=InfiniBand\n");
+    let (_, lines) = system.restore(backup.path());
+    let file = |name: &str| system.text(&format!("etc/NetworkManager/system-connections/{name}.nmconnection"));
+    let bridge = file("br0");
+    assert!(bridge.contains("[bridge]\nstp=true\nforward-delay=2\n"), "{bridge}");
+    assert!(
+        bridge.contains("[ipv4]\nmethod=auto\ndns=9.9.9.9;\nignore-auto-dns=true\n\n[ipv6]\nmethod=auto\n"),
+        "{bridge}"
+    );
+    assert!(file("eth0").contains("slave-type=bridge\n"));
+    assert!(lines.contains("ib0: an interface of the kind infiniband is not carried over"), "{lines}");
 }

@@ -76,6 +76,11 @@ impl Tree {
         self.place(path, true).is_ok_and(|place| place.exists())
     }
 
+    /// Whether a path is there, as a link that leads nowhere as well.
+    pub(super) fn has_link(&self, path: &str) -> bool {
+        self.place(path, false).is_ok_and(|place| place.symlink_metadata().is_ok())
+    }
+
     /// Whether a path is a directory.
     pub(super) fn has_directory(&self, path: &str) -> bool {
         self.place(path, true).is_ok_and(|place| place.is_dir())

@@ -208,6 +208,34 @@ impl Machine {
         self.block(name, numbers, &path);
     }
 
+    /// Puts the system on another disk.
+    pub fn disk(&self, name: &str, path: &str) {
+        for folder in ["sys/class/block", "sys/dev/block", "sys/devices"] {
+            fs::remove_dir_all(self.root(folder)).unwrap();
+        }
+        self.write(&format!("{path}/size"), "41943040\n");
+        self.write(&format!("{path}/part/partition"), "1\n");
+        self.block(name, "8:0", path);
+        self.block("part", "8:1", &format!("{path}/part"));
+        self.mapped("dm-0", "253:0", "LVM-mQyVTnTqLXPqs8KhCdJkB7Dm8Xrw6aP1nNcZpWgq", "part");
+        fs::remove_file(self.root("dev/disk/by-uuid/11111111-aaaa-4bbb-8ccc-000000000001")).unwrap();
+        self.link("dev/disk/by-uuid/11111111-aaaa-4bbb-8ccc-000000000001", "../../part");
+    }
+
+    /// A device with its alias and driver.
+    pub fn device(&self, path: &str, alias: &str, driver: &str) {
+        self.write(&format!("{path}/modalias"), &format!("{alias}\n"));
+        self.write(&format!("sys/bus/any/drivers/{driver}/bind"), "");
+        let up = "../".repeat(path.split('/').count() - 1);
+        self.link(&format!("{path}/driver"), &format!("{up}bus/any/drivers/{driver}"));
+    }
+
+    /// What the tiny system has drivers for.
+    pub fn drivers(&self, text: &str) {
+        write(&self.bundled("va.drivers"), text);
+        self.seal(manifest());
+    }
+
     /// A second disk with one partition.
     pub fn second_disk(&self) {
         let path = format!("{CONTROLLER}/ata2/host1/target1:0:0/1:0:0:0/block/sdb");

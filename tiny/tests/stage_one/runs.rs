@@ -174,6 +174,9 @@ fn only_the_configuration_is_collected_if_asked() {
 fn vendors_scripts_have_a_directory_each() {
     let machine = Machine::new();
     machine.write("../bundle/backup.d/10-licence", "#!/bin/sh\necho number >$BACKUP_DIR/licence\n");
+    // A program, not a script.
+    fs::create_dir_all(machine.bundled("backup.d")).unwrap();
+    fs::copy("/bin/true", machine.bundled("backup.d/20-program")).unwrap();
     machine.seal(manifest());
     let ended = machine.run(&[]);
     assert_eq!(ended.code, Some(0), "{}", ended.text);
@@ -209,4 +212,84 @@ fn uefi_machines_of_centos_7_keep_grub_cfg_on_the_esp() {
     );
     assert_eq!(machine.run(&["--clean"]).code, Some(0));
     assert!(!machine.root("boot/efi/EFI/centos/custom.cfg").exists());
+}
+
+#[test]
+fn facts_links_and_keys_are_collected_wherever_they_are() {
+    let machine = Machine::new();
+    machine.write("etc/sysconfig/network", "HOSTNAME=older\nNETWORKING=yes\n");
+    machine.write("etc/locale.conf", "LANG=\"de_DE.UTF-8\"\n");
+    machine.write("etc/vconsole.conf", "KEYMAP='de' # German\n");
+    machine.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    machine.link("etc/localtime", "../usr/share/zoneinfo/Europe/Berlin");
+    machine.write("etc/ssh/sshd_config", "AuthorizedKeysFile /etc/ssh/keys/%u .ssh/authorized_keys\n");
+    machine.write("etc/ssh/keys/joe", "ssh-rsa BBBB joe\n");
+    for (name, number) in [("eth0", "01"), ("eth1", "02"), ("eth2", "03")] {
+        machine.write(&format!("sys/class/net/{name}/address"), &format!("52:54:00:00:00:{number}\n"));
+        machine.write(&format!("sys/class/net/{name}/type"), "1\n");
+        machine.write(&format!("sys/class/net/{name}/device/vendor"), "0x1af4\n");
+    }
+    machine.write("sys/class/net/lo/type", "772\n");
+    machine.write("sys/class/net/bond0/type", "1\n");
+    machine.write("sys/class/net/eth1/bonding_slave/perm_hwaddr", "52:54:00:00:00:aa\n");
+    machine.write(
+        "proc/net/bonding/bond0",
+        "Slave Interface: eth1\nPermanent HW addr: 52:54:00:00:00:aa\n\nSlave Interface: eth2\nPermanent HW addr: 52:54:00:00:00:bb\n",
+    );
+    let out = machine.beside("kept");
+    let ended = machine.run(&["--backup-only", out.to_str().unwrap()]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
+    let read = |path: &str| fs::read_to_string(out.join(path)).unwrap();
+    assert_eq!(
+        read("facts"),
+        "hostname=appliance.example.com\ntimezone=Europe/Berlin\nlocale=de_DE.UTF-8\nkeymap=de\n\
+         machine_id=0123456789abcdef0123456789abcdef\n"
+    );
+    assert_eq!(read("links"), "eth0 52:54:00:00:00:01\neth1 52:54:00:00:00:aa\neth2 52:54:00:00:00:bb\n");
+    assert_eq!(read("files/home/joe/.ssh/authorized_keys"), "ssh-rsa BBBB joe\nssh-ed25519 AAAA joe\n");
+}
+
+#[test]
+fn disks_on_virtio_and_nvme_are_known_by_their_whole_chain() {
+    // virtio: the card is a PCI device, and the disk is behind a device of virtio's own bus.
+    let machine = Machine::new();
+    let card = "sys/devices/pci0000:00/0000:00:04.0";
+    machine.disk("vda", &format!("{card}/virtio1/block/vda"));
+    machine.device(card, "pci:v00001AF4d00001001sv00001AF4sd00000002bc01sc00i00", "virtio-pci");
+    machine.device(&format!("{card}/virtio1"), "virtio:d00000002v00001AF4", "virtio_blk");
+    machine.write(&format!("{card}/class"), "0x010000\n");
+    let ended = machine.run(&["--check"]);
+    assert_eq!(ended.code, Some(3), "{}", ended.text);
+    assert!(ended.text.contains("matches pci:v00001AF4d00001001"), "{}", ended.text);
+    machine.drivers("pci:v00001AF4d*sv*sd*bc*sc*i*\nvirtio:d00000002v*\n");
+    assert_eq!(machine.run(&["--check"]).code, Some(0));
+    // NVMe with several paths: the disk is below the subsystem, not below the card.
+    let machine = Machine::new();
+    let card = "sys/devices/pci0000:00/0000:00:05.0";
+    let subsystem = "sys/devices/virtual/nvme-subsystem/nvme-subsys0";
+    machine.disk("nvme0n1", &format!("{subsystem}/nvme0n1"));
+    machine.device(card, "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02", "nvme");
+    machine.write(&format!("{card}/nvme/nvme0/model"), "QEMU\n");
+    machine.link(&format!("{subsystem}/nvme0"), "../../../pci0000:00/0000:00:05.0/nvme/nvme0");
+    let ended = machine.run(&["--check"]);
+    assert_eq!(ended.code, Some(3), "{}", ended.text);
+    assert!(
+        ended.text.contains("matches pci:v00001B36d00000010") && ended.text.contains("(nvme here)"),
+        "{}",
+        ended.text
+    );
+    machine.drivers("pci:v*d*sv*sd*bc01sc08i02*\n");
+    assert_eq!(machine.run(&["--check"]).code, Some(0));
+}
+
+#[test]
+fn drivers_patterns_can_begin_with_a_star() {
+    let machine = Machine::new();
+    let bus = "sys/devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0004:00/VMBUS:00";
+    machine.disk("sda", &format!("{bus}/f8b3781a/host0/target0:0:0/0:0:0:0/block/sda"));
+    machine.device(bus, "acpi:VMBUS:VMBus:", "vmbus");
+    machine.device(&format!("{bus}/f8b3781a"), "vmbus:d96361baa104294db60572e2ffb1dc7f", "hv_storvsc");
+    machine.drivers("acpi*:VMBUS:*\nvmbus:d96361baa104294db60572e2ffb1dc7f\n");
+    let ended = machine.run(&["--check"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.text);
 }

@@ -72,10 +72,8 @@ impl Groups {
                     name.clone()
                 }
                 None => {
-                    teller.tell(&format!(
-                        "group {name} is not in the new system: {} is no member any more",
-                        kept.join(", ")
-                    ));
+                    teller
+                        .tell(&format!("group {name} is not in the new system; its members were: {}", kept.join(", ")));
                     continue;
                 }
             };

@@ -9,6 +9,7 @@ mod networkd;
 mod routes;
 mod shell;
 mod taken;
+mod units;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,7 +30,8 @@ pub(super) fn restore(backup: &Backup, tree: &Tree, teller: &mut Teller) -> Resu
     let manager = ["usr/sbin/NetworkManager", "usr/bin/NetworkManager"].iter().any(|path| tree.has(path));
     let keyfiles = taken::read_all(backup, &links)?;
     tell_of_the_rest(backup, &links, &connections, &keyfiles, teller)?;
-    let count = connections.len() + keyfiles.len();
+    let units = units::names(backup)?;
+    let count = connections.len() + keyfiles.len() + units.len();
     if manager {
         for connection in &connections {
             keyfile::write(connection, &connections, tree)?;
@@ -37,11 +39,17 @@ pub(super) fn restore(backup: &Backup, tree: &Tree, teller: &mut Teller) -> Resu
         for keyfile in &keyfiles {
             keyfile.write(tree, teller)?;
         }
+        for name in &units {
+            teller.tell(&format!("{name} of systemd-networkd is not carried over: the new system has NetworkManager"));
+        }
     } else if tree.has("usr/lib/systemd/systemd-networkd") || tree.has("lib/systemd/systemd-networkd") {
+        units::write(backup, tree, teller)?;
         for connection in &connections {
             networkd::write(connection, &connections, tree)?;
         }
-        networkd::enable(tree, teller)?;
+        if !connections.is_empty() || !units.is_empty() {
+            networkd::enable(&connections, tree, teller)?;
+        }
         for keyfile in &keyfiles {
             teller.tell(&format!(
                 "connection {} of NetworkManager is not carried over: the new system has none",
@@ -125,7 +133,8 @@ fn tell_of_the_rest(
     for (name, addresses) in live::addresses(&backup.live_addresses()?) {
         let mac = links.get(&name);
         let known = connections.iter().any(|c| c.name == name || (c.mac.is_some() && c.mac.as_ref() == mac))
-            || keyfiles.iter().any(|k| k.is_for(&name, mac.map(String::as_str)));
+            || keyfiles.iter().any(|k| k.is_for(&name, mac.map(String::as_str)))
+            || units::are_for(backup, &name, mac.map(String::as_str))?;
         if !known {
             teller.tell(&format!(
                 "{name} had {} without a file that says so: it is not carried over, the new system asks DHCP",

@@ -7,7 +7,8 @@ use super::super::tree::{Owner, Tree};
 use super::keyfile::file_name;
 use super::model::{Connection, Ip, Kind, Method, Route};
 
-const DIRECTORY: &str = "etc/systemd/network";
+/// Where it looks for them.
+pub(super) const DIRECTORY: &str = "etc/systemd/network";
 
 /// Writes one: a `.network` file, and a `.netdev` file for what is not physical.
 pub(super) fn write(connection: &Connection, all: &[Connection], tree: &Tree) -> Result<()> {
@@ -20,12 +21,27 @@ pub(super) fn write(connection: &Connection, all: &[Connection], tree: &Tree) ->
     Ok(())
 }
 
-/// Makes the service start if the image has it without.
-pub(super) fn enable(tree: &Tree, teller: &mut Teller) -> Result<()> {
+/// Makes the service start if the image has it without, alone, and with name servers.
+pub(super) fn enable(connections: &[Connection], tree: &Tree, teller: &mut Teller) -> Result<()> {
     let link = "etc/systemd/system/multi-user.target.wants/systemd-networkd.service";
-    if !tree.has(link) {
+    if !tree.has_link(link) {
         tree.link(link, "/usr/lib/systemd/system/systemd-networkd.service")?;
         teller.say("network: systemd-networkd is started from now on");
+    }
+    let interfaces = "etc/network/interfaces";
+    if tree.has(interfaces) {
+        // Two services that set the same interfaces disturb each other.
+        tree.edit(interfaces, "# systemd-networkd sets the other interfaces.\nauto lo\niface lo inet loopback\n")?;
+        teller.say("network: ifupdown sets the loopback interface only from now on");
+    }
+    let servers: Vec<_> = connections.iter().flat_map(|c| c.v4.dns.iter().chain(&c.v6.dns)).collect();
+    let resolved =
+        ["usr/lib/systemd/systemd-resolved", "lib/systemd/systemd-resolved"].iter().any(|path| tree.has(path));
+    if !resolved && !servers.is_empty() {
+        let search: Vec<&str> = connections.iter().flat_map(|c| c.search.iter().map(String::as_str)).collect();
+        let search = if search.is_empty() { String::new() } else { format!("search {}\n", search.join(" ")) };
+        let servers: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        tree.write("etc/resolv.conf", format!("{search}{servers}").as_bytes(), Owner::root(0o644))?;
     }
     Ok(())
 }
