@@ -12,8 +12,9 @@ use crate::assemble::initramfs::view::View;
 pub fn patterns(initramfs: &dyn View, kernel: &str) -> Result<String> {
     let index = Index::load(initramfs, kernel).with_context(|| format!("reading the modules of {kernel}"))?;
     let all = [&index.aliases, &index.builtin_aliases].into_iter().flat_map(|aliases| aliases.pairs());
-    // Of a device only what buses call it matters; names like fs-ext4 are the kernel's own.
-    let mut patterns: Vec<&str> = all.map(|(pattern, _)| pattern.as_str()).filter(|p| p.contains(':')).collect();
+    // What buses call a device, and the names of file systems; other names are the kernel's own.
+    let wanted = |pattern: &&str| pattern.contains(':') || pattern.starts_with("fs-");
+    let mut patterns: Vec<&str> = all.map(|(pattern, _)| pattern.as_str()).filter(wanted).collect();
     patterns.sort_unstable();
     patterns.dedup();
     Ok(patterns.into_iter().flat_map(|pattern| [pattern, "\n"]).collect())
