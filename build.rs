@@ -1,5 +1,5 @@
 //! Packs `elements/`, `package-maps/` and `lib/` into one tar archive for the program to carry, and builds the
-//! small first program of initramfs images.
+//! small programs that it puts into initramfs images and systems.
 //!
 //! The archive depends on names, contents, links and execute bits only: sorted, one time stamp, one
 //! owner, two modes. So the same sources give the same program.
@@ -29,7 +29,7 @@ fn main() -> io::Result<()> {
     }
     archive.into_inner()?;
 
-    build_init()?;
+    build_programs()?;
 
     let digest = Sha256::digest(fs::read(&out)?);
     let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -38,21 +38,27 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Builds `image-init`, the first program of initramfs images, for the program to carry: small, static, for the same machine.
-fn build_init() -> io::Result<()> {
+/// The programs that this one carries for other systems: package and program have one name; the variable with the path.
+const PROGRAMS: [(&str, &str); 2] = [("image-init", "IMAGE_INIT"), ("upgrade-tiny", "UPGRADE_TINY")];
+
+/// Builds the programs that are put into initramfs images and systems: small, static, for the same machine.
+fn build_programs() -> io::Result<()> {
     let variable = |name: &str| env::var(name).map_err(|e| io::Error::other(format!("{name}: {e}")));
     let (out, target) = (PathBuf::from(variable("OUT_DIR")?), variable("TARGET")?);
     // Its own folder: cargo holds a lock on the one that it is building in.
-    let folder = out.join("init");
+    let folder = out.join("programs");
     let mut cargo = Command::new(variable("CARGO")?);
-    cargo.args(["build", "--quiet", "--locked", "--release", "--package", "image-init", "--bin", "image-init"]);
+    cargo.args(["build", "--quiet", "--locked", "--release"]);
+    for (name, _) in PROGRAMS {
+        cargo.args(["--package", name, "--bin", name]);
+    }
     cargo.args(["--target", &target, "--target-dir"]).arg(&folder);
     for (name, value) in
         [("OPT_LEVEL", "z"), ("LTO", "true"), ("PANIC", "abort"), ("CODEGEN_UNITS", "1"), ("STRIP", "symbols")]
     {
         cargo.env(format!("CARGO_PROFILE_RELEASE_{name}"), value);
     }
-    // What cargo tells build scripts about this package, and the wrappers of clippy, are not meant for the other one.
+    // What cargo tells build scripts about this package, and the wrappers of clippy, are not meant for the other ones.
     for name in [
         "RUSTC",
         "RUSTDOC",
@@ -64,14 +70,17 @@ fn build_init() -> io::Result<()> {
     ] {
         cargo.env_remove(name);
     }
-    println!("cargo:rerun-if-changed=init");
-    println!("cargo:rerun-if-changed=Cargo.lock");
+    for source in ["init", "tiny", "Cargo.lock"] {
+        println!("cargo:rerun-if-changed={source}");
+    }
     let status = cargo.status()?;
     if !status.success() {
-        return Err(io::Error::other(format!("building image-init: {status}")));
+        return Err(io::Error::other(format!("building the programs for other systems: {status}")));
     }
-    let built = folder.join(&target).join("release/image-init");
-    println!("cargo:rustc-env=IMAGE_INIT={}", built.display());
+    for (name, variable) in PROGRAMS {
+        let built = folder.join(&target).join("release").join(name);
+        println!("cargo:rustc-env={variable}={}", built.display());
+    }
     Ok(())
 }
 

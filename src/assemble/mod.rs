@@ -21,6 +21,7 @@ pub mod kernel;
 pub mod loop_device;
 pub mod lvm;
 mod mbr;
+pub mod migration;
 pub mod oci;
 pub mod outputs;
 pub mod publish;

@@ -45,7 +45,8 @@ impl<'a> Disks<'a> {
         self.paths.image.join(format!("{MAIN_DISK}.raw"))
     }
 
-    fn with_assembly<T>(&self, work: impl FnOnce(&Assembly<'_>) -> T) -> T {
+    /// Calls `work` with what the disks are made from.
+    pub fn with_assembly<T>(&self, work: impl FnOnce(&Assembly<'_>) -> T) -> T {
         let pairs = self.plan.layout.disks.iter().zip(&self.placed.places);
         let disks: Vec<_> = pairs
             .map(|(disk, place)| PlacedDisk {

@@ -10,6 +10,7 @@ use crate::assemble::attach::AttachedDisk;
 use crate::assemble::bootloader::BootSpec;
 use crate::assemble::filesystem::is_fat;
 use crate::assemble::identity::Identities;
+use crate::assemble::migration::BundleSpec;
 use crate::element::materialize::materialize;
 use crate::element::phase::{Phase, Side};
 use crate::error::{ExitWith, on};
@@ -148,7 +149,7 @@ impl<'a> Executor<'a> {
 
     /// The last phases on the tree itself, then the disk from it.
     fn finish_loop_free(&mut self, layers: &mut LayerStack, size: u64) -> Result<()> {
-        let boot = self.finish_tree(layers, None)?;
+        let asked = self.finish_tree(layers, None)?;
         let (plan, paths) = (self.plan, self.paths);
         if let Some(policy) = Policy::of(&paths.tree)? {
             layers.open_for_attributes("cleanup.d")?;
@@ -159,8 +160,9 @@ impl<'a> Executor<'a> {
             // finalise.d may have added to the tree what the first estimate did not see.
             let size = size.max(finish::disk_size(plan, &paths.tree)?);
             let disks = Disks::place(plan, paths, &self.identities, size)?;
-            disks.write(&boot, self.reporter)?;
+            disks.write(&asked.boot, self.reporter)?;
             raw = Some(disks.raw());
+            self.write_bundle(&asked, &disks)?;
         }
         finish::write_outputs(plan, paths, raw.as_deref(), &[Source::Tree, Source::Disk], self.reporter)
     }
@@ -178,12 +180,13 @@ impl<'a> Executor<'a> {
         block_state::write(plan, paths, Some(size))?;
         let attached = disks.attach(&built, &mut self.variables, self.reporter)?;
         block_state::attached(plan, paths, &identities, &attached)?;
-        let boot = self.finish_tree(layers, Some(&attached))?;
+        let asked = self.finish_tree(layers, Some(&attached))?;
         if let Some(policy) = Policy::of(&paths.tree)? {
             self.label(&policy)?;
         }
         finish::write_outputs(plan, paths, None, &[Source::Tree], self.reporter)?;
-        disks.detach(attached, &boot, self.reporter)?;
+        self.write_bundle(&asked, &disks)?;
+        disks.detach(attached, &asked.boot, self.reporter)?;
         finish::write_outputs(plan, paths, Some(&disks.raw()), &[Source::Disk], self.reporter)
     }
 
@@ -197,7 +200,7 @@ impl<'a> Executor<'a> {
         Ok(())
     }
 
-    fn finish_tree(&mut self, layers: &mut LayerStack, attached: Option<&AttachedDisk>) -> Result<BootSpec> {
+    fn finish_tree(&mut self, layers: &mut LayerStack, attached: Option<&AttachedDisk>) -> Result<Asked> {
         let tree = &self.paths.tree;
         let own: Vec<_> = super::mount::mounted_below(tree)?;
         let api = api_mounts::mount(tree)?;
@@ -209,14 +212,19 @@ impl<'a> Executor<'a> {
             let _stand_ins = finish::mount_stand_ins(self.plan, &self.identities, self.paths)?;
             self.phase(Phase::Finalise, layers)?;
         }
-        let boot = finish::read_boot_spec(tree)?;
+        let asked = Asked { boot: finish::read_boot_spec(tree)?, bundle: finish::read_bundle_spec(tree)? };
         self.phase(Phase::Cleanup, layers)?;
         resolv_conf::put_back(tree)?;
         unmount_below(&tree.join("tmp"), &own)?;
         finish::tidy(tree)?;
         api.close()?;
         unmount_below(tree, &own)?;
-        Ok(boot)
+        Ok(asked)
+    }
+
+    fn write_bundle(&self, asked: &Asked, disks: &Disks) -> Result<()> {
+        let Some(spec) = &asked.bundle else { return Ok(()) };
+        finish::write_bundle(spec, self.plan, self.paths, disks, self.reporter)
     }
 
     fn label(&self, policy: &Policy) -> Result<()> {
@@ -295,6 +303,14 @@ impl<'a> Executor<'a> {
         mount.close()?;
         layers.close_layer("-p")
     }
+}
+
+/// What finalise.d hooks ask the program to do, by files in the tree's /tmp.
+struct Asked {
+    /// Boot code for the disk.
+    boot: BootSpec,
+    /// A migration bundle.
+    bundle: Option<BundleSpec>,
 }
 
 /// The hook tree, read-only in the chroot while its hooks run.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::assemble::bootloader::BootSpec;
 use crate::assemble::identity::Identities;
-
+use crate::assemble::migration::{self, BundleSpec};
 use crate::assemble::outputs::{self, Sources};
 use crate::assemble::split;
 use crate::error::{Faults, on};
@@ -19,6 +19,7 @@ use crate::plan::output::Source;
 use crate::report::Reporter;
 use crate::target::grub_probe::{GrubFilesystem, GrubLayout, GrubVolume};
 
+use super::disks::Disks;
 use super::environment::Environment;
 use super::mount::{Mount, Mounts};
 use super::work_dir::Paths;
@@ -154,6 +155,47 @@ pub fn mount_stand_ins(plan: &Plan, identities: &Identities, paths: &Paths) -> R
 /// When it is not the JSON described in [`BootSpec`].
 pub fn read_boot_spec(tree: &Path) -> Result<BootSpec> {
     BootSpec::read(&tree.join("tmp/image-boot.json"))
+}
+
+/// Reads whether an element asks for a migration bundle.
+///
+/// # Errors
+/// When it is not the JSON described in [`BundleSpec`].
+pub fn read_bundle_spec(tree: &Path) -> Result<Option<BundleSpec>> {
+    BundleSpec::read(&tree.join("tmp").join(migration::SPEC))
+}
+
+/// Writes the migration bundle beside the image, in the folder of its name and `.d`.
+///
+/// # Errors
+/// Those of [`migration::make`].
+pub fn write_bundle(spec: &BundleSpec, plan: &Plan, paths: &Paths, disks: &Disks, reporter: &Reporter) -> Result<()> {
+    let work = paths.build.join("outputs");
+    fs::create_dir_all(&work).with_context(|| on("making", &work))?;
+    let descriptions: Vec<_> = plan.initramfs_files().map(|(_, file)| file).collect();
+    let mut folder = plan.request.surroundings.cwd.join(&plan.request.image_name).into_os_string();
+    folder.push(".d");
+    let target = Path::new(&folder).join("migration.tar.gz");
+    disks.with_assembly(|assembly| {
+        let sources = migration::Sources {
+            tree: &paths.tree,
+            hooks: &paths.hooks,
+            descriptions: &descriptions,
+            assembly,
+            machine: machine(&plan.request.arch),
+            work: &work,
+        };
+        migration::make(spec, &sources, &target, reporter)
+    })
+}
+
+/// What `uname -m` says on a machine of an architecture as `ARCH` has it.
+fn machine(arch: &str) -> &str {
+    match arch {
+        "amd64" => "x86_64",
+        "arm64" => "aarch64",
+        other => other,
+    }
 }
 
 /// Empties /tmp, empties logs, removes root's logs (contract 2.6, step 22).

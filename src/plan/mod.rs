@@ -290,7 +290,11 @@ fn choose_layout(
     warnings: &mut Vec<Warning>,
 ) -> Result<(DiskLayout, String, String), Faults> {
     let chosen = disk::select::select(request.disk.config.as_deref(), &request.arch, layouts)?;
-    let (text, file) = chosen.load()?;
+    let (mut text, file) = chosen.load()?;
+    if matches!(chosen, disk::select::Source::File(_)) {
+        let lookup = |name: &str| request.surroundings.variables.get(name).cloned();
+        text = disk::variables::expand(&text, &lookup).map_err(|what| Fault::at(Place::file(&file), what))?;
+    }
     let root = root_filesystem(request);
     let mut found: Vec<Fault> = Vec::new();
     let layout = disk::parse(&text, &file, &root, &mut found)?;

@@ -35,6 +35,8 @@ impl Tool {
     pub const MKFS_BTRFS: Tool = Tool { program: "mkfs.btrfs", package: "btrfs-progs" };
     /// thin_restore: makes the metadata of a pool of thin volumes.
     pub const THIN_RESTORE: Tool = Tool { program: "thin_restore", package: "thin-provisioning-tools" };
+    /// openssl: signs migration bundles.
+    pub const OPENSSL: Tool = Tool { program: "openssl", package: "openssl" };
     /// setfiles: labels files for SELinux.
     pub const SETFILES: Tool = Tool { program: "setfiles", package: "policycoreutils" };
 

@@ -25,6 +25,7 @@ pub mod host_python;
 pub mod init_system;
 pub mod install_packages;
 mod output;
+pub mod own_program;
 pub mod package_lists;
 mod package_names;
 pub mod package_requests;
@@ -49,6 +50,7 @@ const ON_PATH: &[(&str, Tool)] = &[
     ("extract-image", extract_image::run),
     (host_python::NAME, host_python::run),
     ("install-packages", install_packages::run),
+    ("own-program", own_program::run),
     ("package-installs", package_lists::run_installs),
     ("package-installs-squash", package_squash::run),
     ("package-installs-v2", packages::run),

@@ -30,6 +30,11 @@ pub fn debian(layout: &'static str) -> Wanted {
     Wanted { name: layout, args: vec!["vm", layout, "debian-minimal", "boot-probe"], env: Vec::new(), standin: None }
 }
 
+/// Where the migration bundle lies that was built with an image.
+pub fn bundle_of(image: &Path) -> PathBuf {
+    image.with_extension("migration.tar.gz")
+}
+
 impl Wanted {
     /// The image, built now if no earlier test or run has built it from the same program, elements and arguments.
     ///
@@ -71,6 +76,10 @@ impl Wanted {
         fs::write(image.with_extension("log"), &outcome.stderr).unwrap();
         outcome.succeeded();
         sandbox.assert_clean();
+        let bundle = sandbox.path("out/image.d/migration.tar.gz");
+        if bundle.exists() {
+            fs::rename(bundle, bundle_of(image)).unwrap();
+        }
         fs::rename(sandbox.path("out/image.qcow2"), image).unwrap();
     }
 

@@ -20,6 +20,9 @@ fn skip() -> bool {
     let has = |program: &str| ["/usr/bin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join(program).exists());
     let tools = ["losetup", "unshare", "mkfs.ext4", "debugfs", "tar", "xz", "lvm"];
     let mut missing: Vec<&str> = tools.iter().filter(|t| !has(t)).copied().collect();
+    if !busybox().exists() {
+        missing.push("busybox-static");
+    }
     if !nix::unistd::geteuid().is_root() {
         missing.push("root");
     }
@@ -34,6 +37,12 @@ fn skip() -> bool {
         eprintln!("SKIPPED: it needs {missing:?} (make setup-test)");
     }
     !missing.is_empty()
+}
+
+/// A shell that needs no libraries.
+fn busybox() -> PathBuf {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-data/busybox-static/bin/busybox");
+    if data.exists() { data } else { "/usr/bin/busybox".into() }
 }
 
 fn write(root: &Path, path: &str, text: &str) {
@@ -153,9 +162,22 @@ esac
         write(&tree, "etc/fstab", "/dev/mapper/VA-root / ext4 noatime 0 1\nUUID=theirs /boot ext4 defaults 0 2\n");
         write(&tree, "etc/default/grub", "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\n");
         write(&tree, "usr/lib/modules/6.2/modules.dep", "");
+        for (name, text) in
+            [("passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("group", "root:x:0:\n"), ("shadow", "root:*:1::::::\n")]
+        {
+            write(&tree, &format!("etc/{name}"), text);
+        }
+        let script = "usr/lib/upgrade-tiny/restore.d/50-vendor";
+        write(&tree, script, "#!/bin/sh\ncp $BACKUP_DIR/file /etc/vendor\n");
+        fs::set_permissions(tree.join(script), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(tree.join("bin")).unwrap();
+        fs::create_dir_all(tree.join("usr/lib/systemd/system")).unwrap();
+        for name in ["sh", "cp"] {
+            fs::copy(busybox(), tree.join("bin").join(name)).unwrap();
+        }
         write(&tree, "boot/vmlinuz-6.2", "new kernel");
         write(&tree, "boot/initramfs-6.2.img", "new initramfs");
-        write(&bundle, "upgrade_to_tiny_system.sh", "[ \"$1\" = --backup-only ] && echo hostname=old >\"$2/facts\"\n");
+        write(&bundle, "upgrade_to_tiny_system.sh", KEEP);
         let payload = bundle.join("va.tar.xz");
         if whole {
             run(Command::new("tar").arg("-cJf").arg(&payload).arg("-C").arg(&tree).arg("."));
@@ -165,6 +187,17 @@ esac
         fs::write(bundle.join("manifest.json"), manifest(&bundle).to_text().unwrap()).unwrap();
     }
 }
+
+/// What keeps the configuration, in short.
+const KEEP: &str = r#"set -e
+[ "$1" = --backup-only ]
+mkdir -p "$2/files/etc" "$2/vendor/50-vendor"
+echo hostname=old-name >"$2/facts"
+echo 'root:x:0:0:root:/root:/bin/sh' >"$2/files/etc/passwd"
+echo 'root:$6$saltsalt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:19000:0:99999:7:::' >"$2/files/etc/shadow"
+echo 'root:x:0:' >"$2/files/etc/group"
+echo secret >"$2/vendor/50-vendor/file"
+"#;
 
 fn manifest(bundle: &Path) -> Manifest {
     let files: BTreeMap<String, FileEntry> = ["va.tar.xz", "upgrade_to_tiny_system.sh"]
@@ -251,6 +284,10 @@ fn a_bundle_is_installed_refused_and_repaired() {
     assert_eq!(fstab, "/dev/mapper/VA-back / ext4 noatime 0 1\nUUID=mine /boot ext4 defaults 0 2\n");
     assert!(machine.on_volume("/etc/upgrade-tiny/slots.json").contains("\"slot\": \"back\""));
     assert_eq!(machine.on_volume("/boot/vmlinuz-6.2"), "");
+    assert_eq!(machine.on_volume("/etc/hostname").trim(), "old-name");
+    assert!(machine.on_volume("/etc/shadow").starts_with("root:$6$saltsalt$"));
+    assert_eq!(machine.on_volume("/etc/vendor"), "secret\n");
+    assert!(!said.contains("saltsalt") && !said.contains("secret"), "{said}");
     assert!(machine.read("own/asked").contains("lvchange -ay VA/back"));
     let status = machine.slots("status --json");
     assert!(String::from_utf8_lossy(&status.stdout).contains("\"state\": \"new\""), "{status:?}");

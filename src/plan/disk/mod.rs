@@ -29,6 +29,7 @@ pub mod size;
 pub mod symbols;
 #[cfg(test)]
 mod tests;
+pub mod variables;
 
 /// The disk that becomes the image.
 pub const MAIN_DISK: &str = "image0";
