@@ -275,7 +275,7 @@ fn a_bundle_is_installed_refused_and_repaired() {
     assert!(machine.read("boot/grub2/slots.env").contains("slots_new_back=1\n"));
     assert_eq!(machine.read("boot/slots/back/initramfs.img"), "new initramfs");
     let menu = machine.read("boot/grub2/custom.cfg");
-    assert!(menu.contains("menuentry 'New, version 2 (back)' --id slot-back {"), "{menu}");
+    assert!(menu.contains("menuentry 'New, version 2 (back)' --unrestricted --id slot-back {"), "{menu}");
     assert!(
         menu.contains("root=/dev/mapper/VA-back rd.lvm.lv=VA/back ro console=ttyS0 upgrade_slot.slot=back"),
         "{menu}"

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::volume::Mounts;
 use crate::slots::config::{Config, SLOTS_JSON};
-use crate::slots::place::replace;
-use crate::slots::{arguments, fstab, tools};
+use crate::slots::place::{Place, replace};
+use crate::slots::{arguments, configured, fstab, tools};
 use crate::steps::selinux::Policy;
 
 /// Unpacks the payload with everything that its files have. Says each tenth that is done.
@@ -102,7 +102,7 @@ pub fn check(root: &Path) -> Result<()> {
         "the new system has no init"
     );
     ensure!(
-        has(&["usr/bin/image-slots", "usr/sbin/image-slots", "usr/local/bin/image-slots"]),
+        has(&["usr/sbin/image-slots", "usr/bin/image-slots"]),
         "the new system has no image-slots, so it could never be marked good: build it with the element upgrade-tiny"
     );
     Ok(())
@@ -123,7 +123,7 @@ pub fn fit(root: &Path, running: &Path, own: &Config, version: &str, kind: &str)
         version: version.to_owned(),
         ..built.clone()
     };
-    let line = crate::slots::setup::arguments(&crate::slots::place::Place::at(root), &built).join(" ");
+    let line = configured::arguments(&Place::at(root), &built).join(" ");
     write(root, SLOTS_JSON, &config.to_text()?)?;
     let read = |root: &Path| fs::read_to_string(root.join("etc/fstab")).unwrap_or_default();
     write(root, "etc/fstab", &fstab::for_slot(&read(root), &read(running), own, slot, kind))?;
