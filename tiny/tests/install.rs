@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use upgrade_tiny::manifest::{
@@ -130,6 +132,10 @@ esac
 
     /// Runs the program in the machine.
     fn slots(&self, words: &str) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn command(&self, words: &str) -> Command {
         let script = format!(
             "set -e; mount --bind {root} {root}; cd {root}; mount --rbind /usr usr; mount --rbind /proc proc; mount --rbind /sys sys
              mount -t tmpfs tmpfs dev; mount -t tmpfs tmpfs run; mkdir dev/mapper
@@ -139,7 +145,9 @@ esac
             root = self.root().display(),
             device = self.device.trim_start_matches("/dev/"),
         );
-        Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap()
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script]);
+        command
     }
 
     /// A file of the other volume.
@@ -152,7 +160,7 @@ esac
     }
 
     /// Puts a bundle into the machine, with a payload that is a system, or garbage.
-    fn add_bundle(&self, name: &str, whole: bool) {
+    fn add_bundle(&self, name: &str, whole: bool, restore: &str) {
         let bundle = self.root().join(name);
         let tree = self.dir.path().join("tree");
         write(&tree, SLOTS_JSON, &slots_json("root"));
@@ -168,11 +176,11 @@ esac
             write(&tree, &format!("etc/{name}"), text);
         }
         let script = "usr/lib/upgrade-tiny/restore.d/50-vendor";
-        write(&tree, script, "#!/bin/sh\ncp $BACKUP_DIR/file /etc/vendor\n");
+        write(&tree, script, &format!("#!/bin/sh\n{restore}\n"));
         fs::set_permissions(tree.join(script), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(tree.join("bin")).unwrap();
         fs::create_dir_all(tree.join("usr/lib/systemd/system")).unwrap();
-        for name in ["sh", "cp"] {
+        for name in ["sh", "cp", "mkfifo"] {
             fs::copy(busybox(), tree.join("bin").join(name)).unwrap();
         }
         write(&tree, "boot/vmlinuz-6.2", "new kernel");
@@ -240,8 +248,8 @@ fn a_bundle_is_installed_refused_and_repaired() {
         return;
     }
     let machine = Machine::new();
-    machine.add_bundle("whole", true);
-    machine.add_bundle("broken", false);
+    machine.add_bundle("whole", true, "cp $BACKUP_DIR/file /etc/vendor");
+    machine.add_bundle("broken", false, "");
 
     // Refused: nothing is changed.
     let before = fs::read(machine.dir.path().join("volume")).unwrap();
@@ -291,4 +299,36 @@ fn a_bundle_is_installed_refused_and_repaired() {
     assert!(machine.read("own/asked").contains("lvchange -ay VA/back"));
     let status = machine.slots("status --json");
     assert!(String::from_utf8_lossy(&status.stdout).contains("\"state\": \"new\""), "{status:?}");
+}
+
+#[test]
+fn an_installation_that_was_killed_is_in_nobodys_way() {
+    if skip() {
+        return;
+    }
+    let machine = Machine::new();
+    // The script waits for ever, without a program of its own that would survive it.
+    machine.add_bundle("hanging", true, "mkfifo /run/never; read line </run/never");
+    machine.add_bundle("whole", true, "cp $BACKUP_DIR/file /etc/vendor");
+    // `exec` all the way: this process is image-slots itself in the end.
+    let mut running =
+        machine.command("install /hanging --no-reboot").stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("running restore.d/50-vendor")), "the script was not started");
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(machine.read("boot/grub2/slots.env").contains("slots_good=root\nslots_next=\n"));
+    assert!(!machine.root().join("boot/slots/back").exists());
+    // The kernel ends the script a moment later.
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let done = machine.slots("install /whole --no-reboot");
+        if done.status.success() {
+            break;
+        }
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(said.contains("has to end") && Instant::now() < end, "{said}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(machine.read("boot/slots/back/vmlinuz"), "new kernel");
 }
