@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use upgrade_tiny::manifest::{
@@ -20,6 +22,9 @@ fn skip() -> bool {
     let has = |program: &str| ["/usr/bin", "/usr/sbin"].iter().any(|dir| Path::new(dir).join(program).exists());
     let tools = ["losetup", "unshare", "mkfs.ext4", "debugfs", "tar", "xz", "lvm"];
     let mut missing: Vec<&str> = tools.iter().filter(|t| !has(t)).copied().collect();
+    if !busybox().exists() {
+        missing.push("busybox-static");
+    }
     if !nix::unistd::geteuid().is_root() {
         missing.push("root");
     }
@@ -34,6 +39,12 @@ fn skip() -> bool {
         eprintln!("SKIPPED: it needs {missing:?} (make setup-test)");
     }
     !missing.is_empty()
+}
+
+/// A shell that needs no libraries.
+fn busybox() -> PathBuf {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/test-data/busybox-static/bin/busybox");
+    if data.exists() { data } else { "/usr/bin/busybox".into() }
 }
 
 fn write(root: &Path, path: &str, text: &str) {
@@ -121,6 +132,10 @@ esac
 
     /// Runs the program in the machine.
     fn slots(&self, words: &str) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn command(&self, words: &str) -> Command {
         let script = format!(
             "set -e; mount --bind {root} {root}; cd {root}; mount --rbind /usr usr; mount --rbind /proc proc; mount --rbind /sys sys
              mount -t tmpfs tmpfs dev; mount -t tmpfs tmpfs run; mkdir dev/mapper
@@ -130,7 +145,9 @@ esac
             root = self.root().display(),
             device = self.device.trim_start_matches("/dev/"),
         );
-        Command::new("unshare").args(["-m", "sh", "-c", &script]).output().unwrap()
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &script]);
+        command
     }
 
     /// A file of the other volume.
@@ -143,7 +160,7 @@ esac
     }
 
     /// Puts a bundle into the machine, with a payload that is a system, or garbage.
-    fn add_bundle(&self, name: &str, whole: bool) {
+    fn add_bundle(&self, name: &str, whole: bool, restore: &str) {
         let bundle = self.root().join(name);
         let tree = self.dir.path().join("tree");
         write(&tree, SLOTS_JSON, &slots_json("root"));
@@ -153,9 +170,22 @@ esac
         write(&tree, "etc/fstab", "/dev/mapper/VA-root / ext4 noatime 0 1\nUUID=theirs /boot ext4 defaults 0 2\n");
         write(&tree, "etc/default/grub", "GRUB_CMDLINE_LINUX=\"console=ttyS0\"\n");
         write(&tree, "usr/lib/modules/6.2/modules.dep", "");
+        for (name, text) in
+            [("passwd", "root:x:0:0:root:/root:/bin/sh\n"), ("group", "root:x:0:\n"), ("shadow", "root:*:1::::::\n")]
+        {
+            write(&tree, &format!("etc/{name}"), text);
+        }
+        let script = "usr/lib/upgrade-tiny/restore.d/50-vendor";
+        write(&tree, script, &format!("#!/bin/sh\n{restore}\n"));
+        fs::set_permissions(tree.join(script), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir_all(tree.join("bin")).unwrap();
+        fs::create_dir_all(tree.join("usr/lib/systemd/system")).unwrap();
+        for name in ["sh", "cp", "mkfifo"] {
+            fs::copy(busybox(), tree.join("bin").join(name)).unwrap();
+        }
         write(&tree, "boot/vmlinuz-6.2", "new kernel");
         write(&tree, "boot/initramfs-6.2.img", "new initramfs");
-        write(&bundle, "upgrade_to_tiny_system.sh", "[ \"$1\" = --backup-only ] && echo hostname=old >\"$2/facts\"\n");
+        write(&bundle, "upgrade_to_tiny_system.sh", KEEP);
         let payload = bundle.join("va.tar.xz");
         if whole {
             run(Command::new("tar").arg("-cJf").arg(&payload).arg("-C").arg(&tree).arg("."));
@@ -165,6 +195,17 @@ esac
         fs::write(bundle.join("manifest.json"), manifest(&bundle).to_text().unwrap()).unwrap();
     }
 }
+
+/// What keeps the configuration, in short.
+const KEEP: &str = r#"set -e
+[ "$1" = --backup-only ]
+mkdir -p "$2/files/etc" "$2/vendor/50-vendor"
+echo hostname=old-name >"$2/facts"
+echo 'root:x:0:0:root:/root:/bin/sh' >"$2/files/etc/passwd"
+echo 'root:$6$saltsalt$aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:19000:0:99999:7:::' >"$2/files/etc/shadow"
+echo 'root:x:0:' >"$2/files/etc/group"
+echo secret >"$2/vendor/50-vendor/file"
+"#;
 
 fn manifest(bundle: &Path) -> Manifest {
     let files: BTreeMap<String, FileEntry> = ["va.tar.xz", "upgrade_to_tiny_system.sh"]
@@ -207,8 +248,8 @@ fn a_bundle_is_installed_refused_and_repaired() {
         return;
     }
     let machine = Machine::new();
-    machine.add_bundle("whole", true);
-    machine.add_bundle("broken", false);
+    machine.add_bundle("whole", true, "cp $BACKUP_DIR/file /etc/vendor");
+    machine.add_bundle("broken", false, "");
 
     // Refused: nothing is changed.
     let before = fs::read(machine.dir.path().join("volume")).unwrap();
@@ -242,7 +283,7 @@ fn a_bundle_is_installed_refused_and_repaired() {
     assert!(machine.read("boot/grub2/slots.env").contains("slots_new_back=1\n"));
     assert_eq!(machine.read("boot/slots/back/initramfs.img"), "new initramfs");
     let menu = machine.read("boot/grub2/custom.cfg");
-    assert!(menu.contains("menuentry 'New, version 2 (back)' --id slot-back {"), "{menu}");
+    assert!(menu.contains("menuentry 'New, version 2 (back)' --unrestricted --id slot-back {"), "{menu}");
     assert!(
         menu.contains("root=/dev/mapper/VA-back rd.lvm.lv=VA/back ro console=ttyS0 upgrade_slot.slot=back"),
         "{menu}"
@@ -251,7 +292,43 @@ fn a_bundle_is_installed_refused_and_repaired() {
     assert_eq!(fstab, "/dev/mapper/VA-back / ext4 noatime 0 1\nUUID=mine /boot ext4 defaults 0 2\n");
     assert!(machine.on_volume("/etc/upgrade-tiny/slots.json").contains("\"slot\": \"back\""));
     assert_eq!(machine.on_volume("/boot/vmlinuz-6.2"), "");
+    assert_eq!(machine.on_volume("/etc/hostname").trim(), "old-name");
+    assert!(machine.on_volume("/etc/shadow").starts_with("root:$6$saltsalt$"));
+    assert_eq!(machine.on_volume("/etc/vendor"), "secret\n");
+    assert!(!said.contains("saltsalt") && !said.contains("secret"), "{said}");
     assert!(machine.read("own/asked").contains("lvchange -ay VA/back"));
     let status = machine.slots("status --json");
     assert!(String::from_utf8_lossy(&status.stdout).contains("\"state\": \"new\""), "{status:?}");
+}
+
+#[test]
+fn an_installation_that_was_killed_is_in_nobodys_way() {
+    if skip() {
+        return;
+    }
+    let machine = Machine::new();
+    // The script waits for ever, without a program of its own that would survive it.
+    machine.add_bundle("hanging", true, "mkfifo /run/never; read line </run/never");
+    machine.add_bundle("whole", true, "cp $BACKUP_DIR/file /etc/vendor");
+    // `exec` all the way: this process is image-slots itself in the end.
+    let mut running =
+        machine.command("install /hanging --no-reboot").stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("running restore.d/50-vendor")), "the script was not started");
+    running.kill().unwrap();
+    running.wait().unwrap();
+    assert!(machine.read("boot/grub2/slots.env").contains("slots_good=root\nslots_next=\n"));
+    assert!(!machine.root().join("boot/slots/back").exists());
+    // The kernel ends the script a moment later.
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let done = machine.slots("install /whole --no-reboot");
+        if done.status.success() {
+            break;
+        }
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(said.contains("has to end") && Instant::now() < end, "{said}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(machine.read("boot/slots/back/vmlinuz"), "new kernel");
 }

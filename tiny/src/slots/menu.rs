@@ -62,7 +62,7 @@ fn entry(slot: &str, version: &Version) -> String {
     let arguments: Vec<String> = version.arguments.iter().map(|word| quote(word)).collect();
     format!(
         r#"if [ -f "$slots_folder/{slot}/vmlinuz" ]; then
-  menuentry {title} --id slot-{slot} {{
+  menuentry {title} --unrestricted --id slot-{slot} {{
     set slots_words=
     if [ "$slots_trial" = "{slot}" -o "$slots_new_{slot}" = "1" ]; then
       set slots_words="{trial}"

@@ -15,6 +15,7 @@ pub mod arguments;
 pub mod checks;
 pub mod cli;
 pub mod config;
+pub mod configured;
 pub mod envblock;
 pub mod fstab;
 pub mod install;

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
 use super::envblock::EnvBlock;
@@ -125,9 +126,18 @@ impl Place {
             fs::rename(made, &target)
                 .with_context(|| format!("renaming {} to {}", made.display(), target.display()))?;
         } else {
-            renameat2(AT_FDCWD, made, AT_FDCWD, &target, RenameFlags::RENAME_EXCHANGE)
-                .with_context(|| format!("exchanging {} and {}", made.display(), target.display()))?;
-            remove(made)?;
+            match renameat2(AT_FDCWD, made, AT_FDCWD, &target, RenameFlags::RENAME_EXCHANGE) {
+                Ok(()) => remove(made)?,
+                // An image that is being built, in layers: nothing can interrupt what nobody starts from.
+                Err(Errno::EXDEV | Errno::EINVAL | Errno::ENOSYS) => {
+                    remove(&target)?;
+                    fs::rename(made, &target).with_context(|| format!("renaming {}", made.display()))?;
+                }
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("exchanging {} and {}", made.display(), target.display()));
+                }
+            }
         }
         self.settle()
     }

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::arguments;
 use super::config::{Config, Version, os_release};
+use super::configured;
 use super::envblock::EnvBlock;
 use super::kernels::{self, Kernel, Own};
 use super::menu;
@@ -32,7 +32,8 @@ pub fn setup(place: &Place) -> Result<Vec<String>> {
     place.grub()?;
     let mut told = Vec::new();
     let old = Version::read(&place.slot(&config.slot))?;
-    let version = Version { arguments: arguments(place, &config), ..describe(place, &config, old.as_ref())? };
+    let version =
+        Version { arguments: configured::arguments(place, &config), ..describe(place, &config, old.as_ref())? };
     if shares_boot(place, &config)? && is_bootable(&place.slot(&config.slot)).is_ok() {
         // Whose the files in /boot are cannot be known here: the kernel stays, and refresh is asked for another.
         let kernel = old.map(|v| v.kernel).unwrap_or_default();
@@ -187,33 +188,6 @@ fn shares_boot(place: &Place, config: &Config) -> Result<bool> {
     Ok(own.is_some_and(|v| v.installed > 0) || Version::read(&place.slot(config.other()))?.is_some())
 }
 
-/// The kernel's arguments of the tree's slot: what slots.json says, else those of the boot loader entry or of the menu that
-/// start this slot, else the defaults of GRUB.
-pub(super) fn arguments(place: &Place, config: &Config) -> Vec<String> {
-    let line = config.cmdline.clone().or_else(|| configured(place, config)).unwrap_or_default();
-    arguments::for_slot(&line, config, &config.slot)
-}
-
-fn configured(place: &Place, config: &Config) -> Option<String> {
-    let of_grub = |name: &str| fs::read(place.grub().ok()?.join(name)).ok();
-    let grubenv = of_grub("grubenv").and_then(|bytes| EnvBlock::parse(&bytes).ok());
-    let kernelopts = grubenv.as_ref().and_then(|env| env.get("kernelopts"));
-    let mut entries: Vec<_> = fs::read_dir(place.boot().join("loader/entries"))
-        .map(|entries| {
-            entries.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "conf")).collect()
-        })
-        .unwrap_or_default();
-    entries.sort();
-    let entries = entries.iter().rev().filter_map(|p| arguments::of_entry(&fs::read_to_string(p).ok()?, kernelopts));
-    let menu = of_grub("grub.cfg").and_then(|text| arguments::of_grub_cfg(&String::from_utf8_lossy(&text)));
-    // Entries in a shared /boot may be the other system's.
-    let root = format!("root={}", config.device(&config.slot));
-    let own = |line: &String| arguments::words(line).contains(&root);
-    let defaults =
-        || fs::read_to_string(place.root.join("etc/default/grub")).ok().and_then(|t| arguments::of_defaults(&t));
-    entries.chain(menu).find(own).or_else(defaults)
-}
-
 fn no_kernel(place: &Place) -> String {
     format!(
         "{} has no kernel with modules and an initramfs (vmlinuz-VERSION with initramfs-VERSION.img or initrd.img-VERSION)",
@@ -257,24 +231,11 @@ mod tests {
         );
         assert_eq!(machine.place.env().unwrap().get("slots_good"), Some("root"));
         let menu = machine.menu();
-        assert!(menu.contains("menuentry 'Rocky Linux 9.4 (root)' --id slot-root {"), "{menu}");
+        assert!(menu.contains("menuentry 'Rocky Linux 9.4 (root)' --unrestricted --id slot-root {"), "{menu}");
         assert!(menu.contains("root=/dev/mapper/VA-root rd.lvm.lv=VA/root ro quiet"), "{menu}");
         assert!(!menu.contains("slot-back {"), "{menu}");
         setup(&machine.place).unwrap();
         assert_eq!(machine.menu(), menu);
-    }
-
-    #[test]
-    fn arguments_come_from_the_entry_of_this_slot_before_the_defaults() {
-        let machine = machine();
-        let entries = machine.place.boot().join("loader/entries");
-        fs::create_dir_all(&entries).unwrap();
-        fs::write(entries.join("b.conf"), "options root=/dev/mapper/VA-back ro theirs\n").unwrap();
-        setup(&machine.place).unwrap();
-        assert!(machine.menu().contains(" ro quiet "));
-        fs::write(entries.join("a.conf"), "options root=/dev/mapper/VA-root ro ours\n").unwrap();
-        setup(&machine.place).unwrap();
-        assert!(machine.menu().contains(" ro ours "));
     }
 
     #[test]

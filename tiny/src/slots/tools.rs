@@ -1,6 +1,7 @@
 //! Other programs, run with their output kept for the message if they fail.
 
 use std::ffi::OsStr;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -18,6 +19,11 @@ pub fn command<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>
     command.args(args).env("LC_ALL", "C").stdin(Stdio::null());
     let path = std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned();
     command.env("PATH", format!("{path}:/usr/sbin:/usr/bin:/sbin:/bin"));
+    // A program that is left behind would keep the volume in use that the next installation is to fill.
+    // SAFETY: between fork and exec there is one system call, which allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?));
+    }
     command
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::bundle::{Bundle, SCRIPT};
+use crate::restore::restore;
 use crate::slots::tools;
 
 /// Where a tree's scripts find what was kept, as a path in the tree.
@@ -50,7 +51,7 @@ impl Kept {
     /// # Errors
     /// What cannot be put back, or which script failed.
     pub fn restore(&self, root: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
-        put_back(&self.0, root, say).context("putting the configuration into the new system")?;
+        restore(&self.0, root, say).context("putting the configuration into the new system")?;
         let shown = root.join(BACKUP);
         DirBuilder::new()
             .mode(0o700)
@@ -67,13 +68,6 @@ impl Kept {
         }
         Ok(())
     }
-}
-
-/// The one place that knows how `restore` is called.
-#[allow(clippy::unnecessary_wraps)]
-fn put_back(_backup: &Path, _root: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
-    say("the configuration is not put back: this program was built without that part");
-    Ok(())
 }
 
 fn scripts(folder: &Path) -> Vec<String> {

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::volume::Mounts;
 use crate::slots::config::{Config, SLOTS_JSON};
-use crate::slots::place::replace;
-use crate::slots::{arguments, fstab, tools};
+use crate::slots::place::{Place, replace};
+use crate::slots::{arguments, configured, fstab, tools};
+use crate::steps::selinux::Policy;
 
 /// Unpacks the payload with everything that its files have. Says each tenth that is done.
 ///
@@ -101,7 +102,7 @@ pub fn check(root: &Path) -> Result<()> {
         "the new system has no init"
     );
     ensure!(
-        has(&["usr/bin/image-slots", "usr/sbin/image-slots", "usr/local/bin/image-slots"]),
+        has(&["usr/sbin/image-slots", "usr/bin/image-slots"]),
         "the new system has no image-slots, so it could never be marked good: build it with the element upgrade-tiny"
     );
     Ok(())
@@ -122,7 +123,7 @@ pub fn fit(root: &Path, running: &Path, own: &Config, version: &str, kind: &str)
         version: version.to_owned(),
         ..built.clone()
     };
-    let line = crate::slots::setup::arguments(&crate::slots::place::Place::at(root), &built).join(" ");
+    let line = configured::arguments(&Place::at(root), &built).join(" ");
     write(root, SLOTS_JSON, &config.to_text()?)?;
     let read = |root: &Path| fs::read_to_string(root.join("etc/fstab")).unwrap_or_default();
     write(root, "etc/fstab", &fstab::for_slot(&read(root), &read(running), own, slot, kind))?;
@@ -180,13 +181,7 @@ pub fn make_initramfs(root: &Path, kernel: &str) -> Result<Option<PathBuf>> {
 /// # Errors
 /// What setfiles says.
 pub fn label(root: &Path, mounts: &mut Mounts, say: &mut dyn FnMut(&str)) -> Result<()> {
-    let Some(policy) = policy(&fs::read_to_string(root.join("etc/selinux/config")).unwrap_or_default()) else {
-        return Ok(());
-    };
-    let contexts = format!("/etc/selinux/{policy}/contexts/files/file_contexts");
-    if !root.join(&contexts[1..]).is_file() {
-        return Ok(());
-    }
+    let Some(policy) = Policy::of(root) else { return Ok(()) };
     let setfiles = ["usr/sbin/setfiles", "sbin/setfiles"].iter().find(|p| root.join(p).exists());
     let Some(setfiles) = setfiles else {
         say(
@@ -194,24 +189,13 @@ pub fn label(root: &Path, mounts: &mut Mounts, say: &mut dyn FnMut(&str)) -> Res
         );
         return write(root, ".autorelabel", "");
     };
-    say(&format!("labelling the files by the SELinux policy '{policy}'"));
+    say(&format!("labelling the files by the SELinux policy '{}'", policy.name));
     // A view of the tree without what is mounted in it: the places below the mounts want labels as well.
     mounts.bind(root, &root.join("run/view"))?;
     let mut command = tools::command("chroot", [root]);
-    command.arg(format!("/{setfiles}")).args(["-F", "-m", "-r", "/run/view", &contexts, "/run/view"]);
+    command.arg(format!("/{setfiles}")).args(policy.words(policy.compiled(root).as_deref(), "/run/view"));
     tools::run(&mut command).context("labelling the new system's files")?;
     Ok(())
-}
-
-/// The policy that selinux(8) would take: the last setting counts.
-fn policy(text: &str) -> Option<String> {
-    let value = |key: &str| {
-        let line = text.lines().rev().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
-        line.map(|v| v.trim().to_owned())
-    };
-    let mode = value("SELINUX")?.to_lowercase();
-    let name = value("SELINUXTYPE").filter(|n| !n.is_empty() && !n.contains('/') && n != "..")?;
-    ["enforcing", "permissive"].contains(&mode.as_str()).then_some(name)
 }
 
 /// Empties the tree's /boot, below which the shared one is mounted when the system runs. What kernels of this tree say
@@ -313,12 +297,5 @@ mod tests {
         assert_eq!(fs::read_dir(new.place.boot()).unwrap().count(), 0);
         assert_eq!(fs::read_to_string(running.place.boot().join("config-5.14.0-1.el9")).unwrap(), "new");
         assert!(fs::read_to_string(running.place.boot().join("grub2/grub.cfg")).unwrap().contains("custom.cfg"));
-    }
-
-    #[test]
-    fn a_disabled_policy_is_none() {
-        assert_eq!(policy("SELINUX=disabled\nSELINUX=Enforcing\nSELINUXTYPE=targeted\n").as_deref(), Some("targeted"));
-        assert_eq!(policy("SELINUX=disabled\nSELINUXTYPE=targeted\n"), None);
-        assert_eq!(policy(""), None);
     }
 }

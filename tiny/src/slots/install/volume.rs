@@ -47,12 +47,23 @@ fn parse(volumes: &str, groups: &str, config: &Config) -> Result<Volume> {
     })
 }
 
-/// Where a device is mounted, by its number: it has several names.
+/// Where a device is mounted, by its number: it has several names. What an interrupted installation left running may have
+/// it mounted where only that sees it.
 #[must_use]
 pub fn mounted(device: &str) -> Option<String> {
     let number = fs::metadata(device).ok()?.rdev();
     let number = format!("{}:{}", nix::sys::stat::major(number), nix::sys::stat::minor(number));
-    mount_of(&fs::read_to_string("/proc/self/mountinfo").ok()?, &number)
+    let of = |folder: &Path| mount_of(&fs::read_to_string(folder.join("mountinfo")).ok()?, &number);
+    if let Some(point) = of(Path::new("/proc/self")) {
+        return Some(point);
+    }
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let mut processes = processes.filter(|e| e.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()));
+    processes.find_map(|e| {
+        let point = of(&e.path())?;
+        let name = fs::read_to_string(e.path().join("comm")).unwrap_or_default();
+        Some(format!("{point} as process {} ({}) sees it, which has to end", e.file_name().display(), name.trim()))
+    })
 }
 
 fn mount_of(mountinfo: &str, number: &str) -> Option<String> {
