@@ -130,7 +130,7 @@ impl Context {
     /// # Errors
     /// That there is no lvm.
     pub fn lvm(&self, words: &[String], only: Option<&Path>) -> Result<Cmd> {
-        Ok(Cmd::tool("lvm")?.args(words).args(["--config".to_owned(), volumes::config(only)]))
+        Ok(Cmd::tool("lvm")?.args(words).settings(["--config".to_owned(), volumes::config(only)]))
     }
 
     /// Mounts the new system's file systems where they are not mounted.
