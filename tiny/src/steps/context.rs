@@ -217,7 +217,7 @@ impl Ground for Context {
         self.report.say(&format!(
             "The step {step} does not work, and the old system is gone. Do not switch the machine off.\n\
              Why: {why}\n\
-             The log is {LOG}. A shell follows. `exit` tries {step} again; `touch {SKIP}` before that goes on without it.\n\
+             The log is {LOG}. A shell follows. `exit` tries {step} again; `: > {SKIP}` before that goes on without it.\n\
              The payload and what is kept of the old system are in {RAM}."
         ));
         self.shell();
