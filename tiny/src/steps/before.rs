@@ -86,6 +86,9 @@ pub fn find(c: &mut Context) -> Result<()> {
     }
     let kind = device.identity.clone().unwrap_or_default().kind;
     let clean = is_clean(&kind, &mut File::open(device.path()).context("opening the old file system")?);
+    if !clean {
+        c.report.say("the old file system was not unmounted cleanly; the kernel replays its journal");
+    }
     c.disk = Some(disk);
     c.load_driver(&kind);
     machine::mount_on(&device.path(), Path::new(OLD), &kind, MsFlags::MS_RDONLY, "")?;

@@ -39,6 +39,7 @@ pub fn tool(name: &str) -> Result<PathBuf> {
 pub struct Cmd {
     program: PathBuf,
     arguments: Vec<OsString>,
+    settings: Vec<OsString>,
     variables: Vec<(String, OsString)>,
     root: Option<PathBuf>,
 }
@@ -55,7 +56,13 @@ impl Cmd {
     /// A program by its path.
     #[must_use]
     pub fn at(program: &Path) -> Self {
-        Self { program: program.to_path_buf(), arguments: Vec::new(), variables: Vec::new(), root: None }
+        Self {
+            program: program.to_path_buf(),
+            arguments: Vec::new(),
+            settings: Vec::new(),
+            variables: Vec::new(),
+            root: None,
+        }
     }
 
     /// Adds an argument.
@@ -69,6 +76,13 @@ impl Cmd {
     #[must_use]
     pub fn args<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
         self.arguments.extend(arguments.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds arguments that are always the same, and that people need not read.
+    #[must_use]
+    pub fn settings<T: Into<OsString>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
+        self.settings.extend(arguments.into_iter().map(Into::into));
         self
     }
 
@@ -97,7 +111,7 @@ impl Cmd {
     #[must_use]
     pub fn process(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(&self.arguments).stdin(Stdio::null()).env_clear();
+        command.args(&self.arguments).args(&self.settings).stdin(Stdio::null()).env_clear();
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C").env("TERM", "dumb");
         command.env("HOME", if self.root.is_some() { "/root" } else { "/" });
         // There is no udev to be waited for, and files that are open here are not leaks of a caller.
@@ -161,10 +175,11 @@ mod tests {
     fn what_a_program_says_is_given_and_logged() {
         let dir = tempfile::tempdir().unwrap();
         let mut report = report(dir.path());
-        let cmd = Cmd::tool("sh").unwrap().args(["-c", "echo out $X; echo err >&2"]).env("X", "1");
-        assert_eq!(cmd.run(&mut report).unwrap(), "out 1\n");
+        let cmd =
+            Cmd::tool("sh").unwrap().args(["-c", "echo out $X $1; echo err >&2"]).env("X", "1").settings(["sh", "2"]);
+        assert_eq!(cmd.run(&mut report).unwrap(), "out 1 2\n");
         let log = fs::read_to_string(dir.path().join("log")).unwrap();
-        assert!(log.contains("] out 1\n") && log.contains("] err\n") && log.contains("sh -c echo out"), "{log}");
+        assert!(log.contains("] out 1 2\n") && log.contains("] err\n") && log.contains("err >&2\n"), "{log}");
     }
 
     #[test]

@@ -130,7 +130,7 @@ impl Context {
     /// # Errors
     /// That there is no lvm.
     pub fn lvm(&self, words: &[String], only: Option<&Path>) -> Result<Cmd> {
-        Ok(Cmd::tool("lvm")?.args(words).args(["--config".to_owned(), volumes::config(only)]))
+        Ok(Cmd::tool("lvm")?.args(words).settings(["--config".to_owned(), volumes::config(only)]))
     }
 
     /// Mounts the new system's file systems where they are not mounted.
@@ -169,11 +169,12 @@ impl Context {
                     self.report.say(&format!("running {}: {e}", shell.display()));
                 }
             }
-            None => self.report.say("The tiny system has no shell. Trying again in 60 s."),
+            None => self.report.say("The tiny system has no shell."),
         }
         // A console that nobody can type on ends a shell at once.
-        if begun.elapsed() < Duration::from_secs(2) {
-            sleep(Duration::from_secs(60));
+        if begun.elapsed() < Duration::from_secs(1) {
+            self.report.say("going on in 20 s");
+            sleep(Duration::from_secs(20));
         }
     }
 }
@@ -217,7 +218,7 @@ impl Ground for Context {
         self.report.say(&format!(
             "The step {step} does not work, and the old system is gone. Do not switch the machine off.\n\
              Why: {why}\n\
-             The log is {LOG}. A shell follows. `exit` tries {step} again; `touch {SKIP}` before that goes on without it.\n\
+             The log is {LOG}. A shell follows. `exit` tries {step} again; `: > {SKIP}` before that goes on without it.\n\
              The payload and what is kept of the old system are in {RAM}."
         ));
         self.shell();

@@ -87,7 +87,13 @@ pub fn carry_over(c: &mut Context) -> Result<()> {
     c.mount_new(false)?;
     let backup = Path::new(RAM).join("backup");
     let report = &mut c.report;
-    let done = restore::restore(&backup, Path::new(NEW), &mut |line| report.note(&format!("restore: {line}")))?;
+    let mut log = |line: &str| {
+        // Those are told below, at the consoles as well.
+        if !line.starts_with("note: ") {
+            report.note(&format!("restore: {line}"));
+        }
+    };
+    let done = restore::restore(&backup, Path::new(NEW), &mut log)?;
     done.told.iter().for_each(|line| report.say(&format!("restore: {line}")));
     report.say(&format!("restore: these can log in: {}", done.logins.join(", ")));
     let scripts = chroot::scripts(&Path::new(NEW).join(RESTORE));

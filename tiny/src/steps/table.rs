@@ -165,9 +165,11 @@ mod tests {
         let disk = dir.path().join("larger");
         fs::File::create(&disk).unwrap().set_len(24 << 30).unwrap();
         let path = dir.path().join("va.sgdisk").display().to_string();
+        let mut said = String::new();
         for words in commands(&path, &disk.display().to_string(), &table[2]) {
-            Cmd::tool("sgdisk").unwrap().args(words).run(&mut report).unwrap();
+            said = Cmd::tool("sgdisk").unwrap().args(words).run(&mut report).unwrap();
         }
+        assert!(said.contains("No problems found"), "{said}");
         Cmd::tool("sgdisk").unwrap().arg("--backup=".to_owned() + &path).arg(&disk).run(&mut report).unwrap();
         let grown = entries(&fs::read(&path).unwrap()).unwrap();
         assert_eq!(grown[..2], table[..2]);
