@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use upgrade_tiny::steps::list;
 
-const USAGE: &str = "usage: upgrade-tiny convert | list-steps | slots ...\n       image-slots status | install | mark-good | rollback | setup | refresh";
+const USAGE: &str = "usage: upgrade-tiny convert | list-steps | slots ...\n       image-slots status | install | try | mark-good | rollback | setup | refresh";
 
 const HELP: &str = "\
 convert     replaces the system of the machine; it runs only in the tiny system that upgrade_to_tiny_system.sh starts
