@@ -1,154 +1,174 @@
-//! Boot tier: an installed appliance is moved to a new system, with nobody's hand on it, and is what it was.
+//! Boot tier: an installed appliance is moved to a new system, with nobody's hand on it, and is what it was. Whatever stops
+//! it before the disk is touched leaves the old system.
 
 mod support;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::time::Duration;
 
-use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
-use image_create::report::Reporter;
-use support::guest::answer;
-use support::images::{Wanted, bundle_of};
-use support::standin::{Served, Standin};
-use support::{Sandbox, repository, skip_without, skip_without_root};
+use image_create::boot::{Guest, QEMU, pattern};
+use support::appliance::{Appliance, BOOT, Bus, PASSWORD, SOON, USER, fetch, log_in, new, old};
+use support::guest::{answer, ovmf};
+use support::images::bundle_of;
+use support::standin::Standin;
+use support::{skip_without, skip_without_root};
 
-/// A boot to a login prompt, on a machine that does other things as well.
-const BOOT: Duration = Duration::from_secs(600);
-/// All that the tiny system does.
-const MIGRATION: Duration = Duration::from_secs(1500);
-const SOON: Duration = Duration::from_secs(180);
+/// All that the tiny system does, and the first boot of the new one.
+const MIGRATION: Duration = Duration::from_secs(1200);
+const STAGE_ONE: &str = "sudo -n sh /root/bundle/upgrade_to_tiny_system.sh";
 
-const USER: &str = "visitor";
-const PASSWORD: &str = "tries-it";
+/// What somebody notes before: the machine has to have it afterwards.
+struct Known {
+    host_key: String,
+    machine_id: String,
+}
 
-fn old_rocky(standin: &Standin) -> Wanted {
-    Wanted {
-        name: "old-rocky",
-        args: vec!["vm", "rocky-minimal", "old-appliance", "devuser", "openssh-server", "-p", "curl,openssl"],
-        env: vec![
-            ("DIB_DEV_USER_USERNAME", USER),
-            ("DIB_DEV_USER_PASSWORD", PASSWORD),
-            ("DIB_DEV_USER_PWDLESS_SUDO", "yes"),
-            ("DIB_INITRAMFS", "native"),
-        ],
-        standin: Some(standin.clone()),
+/// Boots the old system and brings the bundle there.
+fn prepare(guest: &mut Guest, bundle: &Path) -> Known {
+    log_in(guest, (USER, PASSWORD), BOOT);
+    assert_eq!(answer(guest, "findmnt -no SOURCE /", SOON), "/dev/mapper/centos-root");
+    fetch(guest, bundle);
+    Known {
+        host_key: answer(guest, "cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub", SOON),
+        machine_id: answer(guest, "cat /etc/machine-id", SOON),
     }
 }
 
-fn new_rocky(standin: &Standin) -> Wanted {
-    Wanted {
-        name: "new-rocky",
-        args: vec!["vm", "rocky-minimal", "upgrade-tiny", "openssh-server"],
-        env: vec![
-            ("UPGRADE_TINY_COMPRESS", "zstd:3"),
-            ("UPGRADE_TINY_INITRAMFS", "keep"),
-            ("UPGRADE_TINY_VERSION", "2026.1"),
-            ("DIB_INITRAMFS", "native"),
-        ],
-        standin: Some(standin.clone()),
-    }
-}
-
-/// How the disk is attached.
-#[derive(Debug, Clone, Copy)]
-enum Bus {
-    Virtio,
-    Sata,
-    Nvme,
-}
-
-/// A machine at a customer's, with a disk of its own.
-struct Appliance {
-    sandbox: Sandbox,
-    disk: PathBuf,
-    bus: Bus,
-    uefi: Option<Ovmf>,
-}
-
-impl Appliance {
-    fn new(image: &Path, gib: u64, bus: Bus, uefi: Option<Ovmf>) -> Self {
-        let sandbox = Sandbox::new();
-        let disk = sandbox.path("disk.qcow2");
-        let image = image.to_str().unwrap();
-        let made = Command::new("qemu-img")
-            .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image])
-            .arg(&disk)
-            .arg(format!("{gib}G"))
-            .status();
-        assert!(made.unwrap().success());
-        Self { sandbox, disk, bus, uefi }
-    }
-
-    fn start(&self, log: &str) -> Guest {
-        let mut machine = Machine { accel: AccelChoice::Tcg, cpus: 2, memory_mib: 2048, ..Machine::default() };
-        machine.serial_log = Some(repository().join("target/test-images").join(log));
-        machine.uefi = self.uefi.clone();
-        let drive = format!("if=none,id=system,format=qcow2,discard=unmap,file={}", self.disk.display());
-        let device = match self.bus {
-            Bus::Virtio => "virtio-blk-pci,drive=system,bootindex=1",
-            Bus::Sata => "ide-hd,drive=system,bootindex=1",
-            Bus::Nvme => "nvme,drive=system,serial=1234,bootindex=1",
-        };
-        machine.extra = ["-drive", &drive, "-device", device].map(Into::into).to_vec();
-        Guest::start(machine, &Reporter::quiet()).unwrap()
-    }
-}
-
-/// Waits for the login prompt and logs in.
-fn log_in(guest: &mut Guest) {
-    guest.expect(&pattern(" login: ").unwrap(), BOOT).unwrap();
-    guest.login(USER, PASSWORD, SOON).unwrap();
-    answer(guest, "sudo -n dmesg -n 1", SOON);
-}
-
-/// Fetches the bundle in the guest and unpacks it to /root/bundle.
-fn fetch(guest: &mut Guest, bundle: &Path) {
-    let dir = tempfile::tempdir().unwrap();
-    fs::hard_link(bundle, dir.path().join("migration.tar.gz"))
-        .or_else(|_| fs::copy(bundle, dir.path().join("migration.tar.gz")).map(drop))
-        .unwrap();
-    let served = Served::start(dir.path());
-    answer(guest, "sudo -n mkdir -p /root/bundle", SOON);
-    let line = format!("curl -sf http://10.0.2.2:{}/migration.tar.gz | sudo -n tar -xzC /root/bundle", served.port());
-    answer(guest, &line, BOOT);
+/// Runs stage one and waits for the new system; logs in with the old password and looks around. `disk` is its node,
+/// `codes` are the types of its partitions.
+fn migrate(mut guest: Guest, bundle: &Path, disk: &str, codes: &[&str]) {
+    let known = prepare(&mut guest, bundle);
+    answer(&mut guest, &format!("{STAGE_ONE} --check"), BOOT);
+    guest.send_line(STAGE_ONE).unwrap();
+    // From here on nobody touches it.
+    guest.expect(&pattern("upgrade-tiny: step .*reboot").unwrap(), MIGRATION).unwrap();
+    log_in(&mut guest, (USER, PASSWORD), MIGRATION);
+    let mut run = |line: &str| answer(&mut guest, line, SOON);
+    assert_eq!(run("cat /etc/hostname"), "va-old.example.com");
+    assert_eq!(run("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub"), known.host_key);
+    assert_eq!(run("cat /etc/machine-id"), known.machine_id);
+    assert_eq!(run("date +%Z"), "CST");
+    let addresses = run("for i in $(seq 60); do ip -o -4 addr | grep -F 10.0.2.77/24 && break; sleep 1; done");
+    assert!(addresses.contains("10.0.2.77/24"), "{addresses}");
+    assert!(run("ip route").contains("default via 10.0.2.2"));
+    assert_eq!(run("findmnt -no SOURCE /"), "/dev/mapper/VA-root");
+    let volumes = run("sudo -n lvs --noheadings -o lv_name VA");
+    assert_eq!(volumes.split_whitespace().collect::<Vec<_>>(), ["back", "data", "root"]);
+    let table = run(&format!("sudo -n sgdisk -p {disk}"));
+    assert!(codes.iter().all(|code| table.contains(code)), "{table}");
+    let log = run("sudo -n cat /var/log/upgrade-tiny.log");
+    assert!(log.contains("memory: peak"), "{log}");
+    assert_eq!(run("sudo -n stat -c %a /var/log/upgrade-tiny.log /etc/ssh/ssh_host_ed25519_key"), "600\n600");
+    assert_eq!(run("systemctl --failed --no-legend"), "");
+    assert!(run("sudo -n image-slots status").contains("root"));
+    guest.close().unwrap();
 }
 
 #[test]
-fn an_appliance_on_a_virtio_disk_becomes_the_new_system() {
+fn an_appliance_with_a_bios_and_a_virtio_disk_is_moved() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
     }
     let Some(standin) = Standin::get() else { return };
-    let (old, new) = (old_rocky(&standin).image(), new_rocky(&standin).image());
-    let appliance = Appliance::new(&old, 14, Bus::Virtio, None);
-    let mut guest = appliance.start("migration-virtio.serial");
-    log_in(&mut guest);
-    let key = answer(&mut guest, "cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub", SOON);
-    let machine_id = answer(&mut guest, "cat /etc/machine-id", SOON);
-    assert_eq!(answer(&mut guest, "findmnt -no SOURCE /", SOON), "/dev/mapper/centos-root");
-    fetch(&mut guest, &bundle_of(&new));
-    answer(&mut guest, "sudo -n sh /root/bundle/upgrade_to_tiny_system.sh --check", BOOT);
-    guest.send_line("sudo -n sh /root/bundle/upgrade_to_tiny_system.sh").unwrap();
-    // From here on nobody touches it.
-    guest.expect(&pattern(r"\bVA Migration\b|upgrade-tiny: ").unwrap(), BOOT).unwrap();
-    guest.expect(&pattern(" login: ").unwrap(), MIGRATION).unwrap();
-    guest.login(USER, PASSWORD, SOON).unwrap();
-    let mut run = |line: &str| answer(&mut guest, line, SOON);
-    run("sudo -n dmesg -n 1");
-    assert_eq!(run("hostname"), "va-old.example.com");
-    assert_eq!(run("cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub"), key);
-    assert_eq!(run("cat /etc/machine-id"), machine_id);
-    assert!(run("ip -o -4 addr").contains("10.0.2.77/24"));
-    assert!(run("date +%Z").contains("CST"));
-    assert_eq!(run("findmnt -no SOURCE /"), "/dev/mapper/VA-root");
-    let volumes = run("sudo -n lvs --noheadings -o lv_name,lv_size --units m VA");
-    assert!(["root", "back", "data"].iter().all(|name| volumes.contains(name)), "{volumes}");
-    let table = run("sudo -n sgdisk -p /dev/vda");
-    assert!(["EF02", "8300", "8E00"].iter().all(|code| table.contains(code)), "{table}");
-    assert!(run("sudo -n cat /var/log/upgrade-tiny.log").contains("memory: peak"));
-    assert_eq!(run("systemctl --failed --no-legend"), "");
-    guest.close().unwrap();
-    drop(appliance.sandbox);
+    let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
+    let system = new("new-rocky", "rocky-minimal", &[], Some(&standin)).image();
+    let appliance = Appliance::new(&image, 14, Bus::Virtio, None);
+    migrate(appliance.start("migration-virtio.serial"), &bundle_of(&system), "/dev/vda", &["EF02", "8300", "8E00"]);
+}
+
+#[test]
+fn an_appliance_with_an_nvme_disk_is_moved() {
+    if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
+        return;
+    }
+    let Some(standin) = Standin::get() else { return };
+    let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
+    let keep = [("UPGRADE_TINY_INITRAMFS", "keep")];
+    let system = new("new-rocky-keep", "rocky-minimal", &keep, Some(&standin)).image();
+    let appliance = Appliance::new(&image, 11, Bus::Nvme, None);
+    migrate(appliance.start("migration-nvme.serial"), &bundle_of(&system), "/dev/nvme0n1", &["EF02", "8300", "8E00"]);
+}
+
+#[test]
+fn an_appliance_with_uefi_and_a_sata_disk_is_moved() {
+    if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
+        return;
+    }
+    let Some(firmware) = ovmf() else { return };
+    let layout = [
+        ("OLD_UEFI", "1"),
+        ("OLD_LABEL", "gpt"),
+        ("OLD_TYPE", "8300"),
+        ("OLD_PV_TYPE", "8E00"),
+        ("OLD_FLAGS", "boot"),
+        ("OLD_ROOT_TYPE", "ext4"),
+    ];
+    let image = old("old-debian", "debian-minimal", &layout, None).image();
+    let more = [("UPGRADE_TINY_INITRAMFS", "keep"), ("UPGRADE_TINY_UEFI", "1")];
+    let system = new("new-debian", "debian-minimal", &more, None).image();
+    let appliance = Appliance::new(&image, 12, Bus::Sata, Some(firmware));
+    migrate(appliance.start("migration-sata.serial"), &bundle_of(&system), "/dev/sda", &["EF00", "8300", "8E00"]);
+}
+
+/// The first byte of a range at which two disks differ, if there is one.
+fn first_difference(one: &Path, other: &Path, range: Range<u64>) -> Option<u64> {
+    let (one, other) = (File::open(one).unwrap(), File::open(other).unwrap());
+    let (mut a, mut b) = (vec![0; 4 << 20], vec![0; 4 << 20]);
+    let mut at = range.start;
+    while at < range.end {
+        let n = (range.end - at).min(4 << 20) as usize;
+        one.read_exact_at(&mut a[..n], at).unwrap();
+        other.read_exact_at(&mut b[..n], at).unwrap();
+        if let Some(byte) = (0..n).find(|i| a[*i] != b[*i]) {
+            return Some(at + byte as u64);
+        }
+        at += n as u64;
+    }
+    None
+}
+
+#[test]
+fn whatever_stops_the_tiny_system_before_the_wipe_leaves_the_old_one() {
+    if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
+        return;
+    }
+    let Some(standin) = Standin::get() else { return };
+    let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
+    let keep = [("UPGRADE_TINY_INITRAMFS", "keep")];
+    let system = new("new-rocky-keep", "rocky-minimal", &keep, Some(&standin)).image();
+    let appliance = Appliance::new(&image, 11, Bus::Virtio, None);
+    let mut guest = appliance.start("migration-stopped-0.serial");
+    prepare(&mut guest, &bundle_of(&system));
+    // What a real machine refuses.
+    answer(&mut guest, "sudo -n cp -a /root/bundle /root/bad", BOOT);
+    answer(&mut guest, "echo x | sudo -n dd of=/root/bad/va.tar.zst bs=1 seek=1000000 conv=notrunc status=none", SOON);
+    let refused = guest.command("sudo -n sh /root/bad/upgrade_to_tiny_system.sh 2>&1; test $? = 3", BOOT).unwrap();
+    assert!(refused.code == 0 && refused.output.contains("va.tar.zst"), "{}", refused.output);
+    answer(&mut guest, "sudo -n rm -rf /root/bad; test ! -e /etc/upd && test ! -e /boot/vmlinuz-convert", SOON);
+    answer(&mut guest, &format!("{STAGE_ONE} --no-reboot"), BOOT);
+    guest.send_line("sudo -n systemctl poweroff").unwrap();
+    guest.wait_end(BOOT).unwrap();
+    let before = appliance.raw("before.raw");
+    for (nth, moment) in ["step .* load:", "step .* test-archive:", "step .* release"].iter().enumerate() {
+        let machine = appliance.twin();
+        let mut guest = machine.start(&format!("migration-stopped-{}.serial", nth + 1));
+        guest.expect(&pattern(&format!("upgrade-tiny: {moment}")).unwrap(), MIGRATION).unwrap();
+        guest.close().unwrap();
+        // All but /boot, where GRUB has noted that the tiny system was started.
+        let after = machine.raw("after.raw");
+        for range in [0..1 << 20, 501 << 20..11 << 30] {
+            assert_eq!(first_difference(&before, &after, range), None, "{moment}");
+        }
+        let mut guest = machine.start(&format!("migration-stopped-{}-again.serial", nth + 1));
+        log_in(&mut guest, (USER, PASSWORD), BOOT);
+        assert_eq!(
+            answer(&mut guest, "findmnt -no SOURCE /; cat /etc/hostname", SOON),
+            "/dev/mapper/centos-root\nva-old.example.com"
+        );
+        assert_eq!(answer(&mut guest, "systemctl --failed --no-legend", SOON), "");
+        guest.close().unwrap();
+    }
 }
