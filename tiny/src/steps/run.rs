@@ -78,10 +78,10 @@ pub enum End {
 /// Goes through the steps.
 pub fn drive<C: Ground>(steps: &[Step<C>], ground: &mut C) -> End {
     for (nth, step) in steps.iter().enumerate() {
+        ground.pause(&step.name);
         if step.phase == Phase::After && (nth == 0 || steps[nth - 1].phase == Phase::Before) {
             ground.say("From here on the old system is gone; do not switch the machine off.");
         }
-        ground.pause(&step.name);
         ground.say(&format!("step {}/{} {}: {}", nth + 1, steps.len(), step.name, step.does));
         let begun = Instant::now();
         match step.phase {
@@ -198,8 +198,8 @@ mod tests {
         let expected = [
             "before find",
             "do find",
-            "From here on the old system is gone; do not switch the machine off.",
             "before bad",
+            "From here on the old system is gone; do not switch the machine off.",
             "do bad",
             "step bad failed (try 1 of 3): no luck",
             "tidy",
