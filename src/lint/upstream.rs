@@ -1,10 +1,12 @@
 //! The checks of diskimage-builder's own linter (contract 1.9).
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use crate::element::catalog::Element;
+use crate::plan::disk::variables;
 use crate::yaml;
 
 use super::Finding;
@@ -72,7 +74,7 @@ pub fn file(file: &File) -> Vec<Finding> {
         found.extend(whitespace(file));
     }
     if file.has_ending("yaml")
-        && let Err(fault) = yaml::parse(&file.text, &file.path)
+        && let Err(fault) = yaml::parse(&with_defaults(file), &file.path)
     {
         found.push(Finding { check: Check::Yaml, fault });
     }
@@ -83,6 +85,13 @@ pub fn file(file: &File) -> Vec<Finding> {
         found.push(Finding::at(Check::PkgMapJson, &file.path, e.line(), format!("a pkg-map is JSON: {e}")));
     }
     found
+}
+
+/// The text of a file; of a disk layout the one that a caller gets who sets none of its variables.
+fn with_defaults(file: &File) -> Cow<'_, str> {
+    let is_layout = file.name().starts_with("block-device-");
+    let expanded = is_layout.then(|| variables::expand(&file.text, &|_| None).ok()).flatten();
+    expanded.map_or(Cow::Borrowed(&file.text), Cow::Owned)
 }
 
 /// Tabs in front of lines, and the newline at the end: also for shell libraries.

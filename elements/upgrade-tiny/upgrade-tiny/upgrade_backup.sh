@@ -1,4 +1,5 @@
 #!/bin/sh
+# dib-lint: disable=executable indent
 # Collects the configuration that the new system is to have, from the tree below $ROOT. Read by upgrade_to_tiny_system.sh.
 #
 # Everything is written with umask 077: directories are 0700 and files 0600, whatever they were; the new system gives

@@ -1,4 +1,5 @@
 #!/bin/sh
+# dib-lint: disable=executable indent
 # The boot loader of the old system: an entry that is started once. Read by upgrade_to_tiny_system.sh.
 #
 # With grubby, grubby makes the entry and GRUB's next_entry picks it. Without, custom.cfg beside grub.cfg has it, and an

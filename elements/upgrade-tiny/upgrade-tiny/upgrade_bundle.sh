@@ -1,4 +1,5 @@
 #!/bin/sh
+# dib-lint: disable=executable indent
 # shellcheck disable=SC2034 # what one file sets others read
 # Whether the bundle is whole and from whom it says, and what its manifest asks for. Read by upgrade_to_tiny_system.sh.
 

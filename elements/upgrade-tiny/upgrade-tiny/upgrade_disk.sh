@@ -1,4 +1,5 @@
 #!/bin/sh
+# dib-lint: disable=executable indent
 # The disk under the old system, and whether the tiny system can drive it. Read by upgrade_to_tiny_system.sh.
 #
 # All of it is read from /proc/self/mountinfo and /sys: no tool prints the same for every version.

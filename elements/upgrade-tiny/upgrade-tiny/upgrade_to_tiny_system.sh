@@ -1,4 +1,5 @@
 #!/bin/sh
+# dib-lint: disable=indent
 # shellcheck disable=SC2034 # what one file sets others read
 # Stage one of a migration: checks that this machine can be moved to the system of the bundle beside this script, keeps its
 # configuration, and makes the tiny system that does the work start at the next boot, once. Until all checks hold nothing
