@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use image_create::boot::{AccelChoice, Guest, Machine, Ovmf, pattern};
+use image_create::boot::{AccelChoice, Guest, Machine, Ovmf};
 use image_create::report::Reporter;
 
 use super::guest::answer;
@@ -135,8 +135,7 @@ impl Appliance {
 /// Waits for the login prompt and logs in.
 #[track_caller]
 pub fn log_in(guest: &mut Guest, (user, password): (&str, &str), limit: Duration) {
-    guest.expect(&pattern(" login: ").unwrap(), limit).unwrap();
-    guest.login(user, password, SOON).unwrap();
+    guest.login(user, password, limit).unwrap();
     answer(guest, "sudo -n dmesg -n 1", SOON);
 }
 
