@@ -1,5 +1,5 @@
 //! Boot tier, second part: Debian as users get it, for disk layouts and firmware. boot_services.rs starts from a GPT with
-//! a BIOS.
+//! a BIOS; the old appliances of migration_boot.rs have logical volumes and a native initramfs, with BIOS and with UEFI.
 
 mod support;
 
@@ -95,11 +95,4 @@ const VOLUMES: &[&str] = &[
 #[test]
 fn logical_volumes_boot_with_a_bios() {
     boots(&images::debian("block-device-efi-lvm"), false, &[VOLUMES, &["initramfs=distribution"]].concat());
-}
-
-#[test]
-fn logical_volumes_boot_with_uefi_and_a_native_initramfs() {
-    let mut wanted = with_native_initramfs("block-device-efi-lvm", "native-lvm");
-    wanted.args.retain(|element| *element != "generator-probe");
-    boots(&wanted, true, &[VOLUMES, &["initramfs=native"]].concat());
 }

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use image_create::boot::{Guest, QEMU, pattern};
-use support::appliance::{Appliance, BOOT, Bus, SOON, VENDOR, VENDORS, fetch, log_in, new};
+use support::appliance::{Appliance, BOOT, Bus, SOON, VENDOR, VENDORS, fetch, log_in, new_rocky};
 use support::guest::answer;
 use support::images::bundle_of;
 use support::standin::Standin;
@@ -34,8 +34,7 @@ fn a_good_update_stays_and_a_bad_one_is_left() {
         return;
     }
     let Some(standin) = Standin::get() else { return };
-    let more = [("UPGRADE_TINY_INITRAMFS", "keep"), ("UPGRADE_TINY_BACK_SIZE", "2GiB")];
-    let image = new("slots-rocky", "rocky-minimal", &more, Some(&standin)).image();
+    let image = new_rocky(&standin).image();
     let appliance = Appliance::new(&image, 11, Bus::Virtio, None);
     let mut guest = appliance.start("slots.serial");
     log_in(&mut guest, (VENDOR, VENDORS), BOOT);

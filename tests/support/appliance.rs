@@ -64,6 +64,13 @@ pub fn new(
     }
 }
 
+/// Rocky Linux with room for a second system, and an initramfs that stays as it was built: for tests in which
+/// something else matters.
+pub fn new_rocky(mirror: &Standin) -> Wanted {
+    let more = [("UPGRADE_TINY_INITRAMFS", "keep"), ("UPGRADE_TINY_BACK_SIZE", "2GiB")];
+    new("new-rocky-keep", "rocky-minimal", &more, Some(mirror))
+}
+
 /// How the disk is attached.
 #[derive(Debug, Clone, Copy)]
 pub enum Bus {
