@@ -166,6 +166,20 @@ driver_for() {
     done | grep -q yes
 }
 
+# Whether the driver that a device has here is part of the tiny system's kernel: kernels do not tell what devices such
+# drivers are for, so the names are compared.
+built_in() {
+    for bi_link in driver driver/module; do
+        bi_name=$(readlink "$1/$bi_link" | sed 's|.*/||' | tr - _)
+        case $bi_name in
+        "") continue ;;
+        sd | sr) bi_name=${bi_name}_mod ;;
+        esac
+        grep -qxF "builtin:$bi_name" "$HERE/$NAME.drivers" && return 0
+    done
+    return 1
+}
+
 check_drivers() {
     [ -n "$DISK" ] && [ -n "$NAME" ] && [ -r "$HERE/$NAME.drivers" ] || return 0
     device_chain >"$WORK/chain"
@@ -178,11 +192,12 @@ check_drivers() {
         cv_alias=$(first_line "$cv_dir/modalias")
         cv_seen=1
         driver_for "$cv_alias" && continue
+        built_in "$cv_dir" && continue
         cv_driver=$(readlink "$cv_dir/driver")
         refuse "the tiny system has no driver for $DISK: none of $(wc -l <"$HERE/$NAME.drivers") patterns in $NAME.drivers matches $cv_alias (${cv_driver##*/} here)"
     done <"$WORK/chain"
     [ -n "$cv_seen" ] || refuse "unknown disk controller: nothing above $DISK in /sys says what it is"
     grep -q '^fs-' "$HERE/$NAME.drivers" || return 0
     where "$TARGET"
-    grep -qxF "fs-$W_TYPE" "$HERE/$NAME.drivers" || refuse "the tiny system cannot read $W_TYPE, the file system of $TARGET"
+    grep -qxF -e "fs-$W_TYPE" -e "builtin:$W_TYPE" "$HERE/$NAME.drivers" || refuse "the tiny system cannot read $W_TYPE, the file system of $TARGET"
 }

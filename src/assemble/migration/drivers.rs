@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 use crate::assemble::initramfs::modules::Index;
 use crate::assemble::initramfs::view::View;
 
-/// The patterns of all drivers in an initramfs, modules and parts of the kernel: one a line, for `case` of a shell.
+/// The patterns of all drivers in an initramfs, modules and parts of the kernel: one a line, for `case` of a shell. Few kernels
+/// tell what devices their own parts are for, so these are there by name as well: `builtin:nvme`.
 ///
 /// # Errors
 /// When the initramfs has no modules of that kernel.
@@ -14,8 +15,9 @@ pub fn patterns(initramfs: &dyn View, kernel: &str) -> Result<String> {
     let all = [&index.aliases, &index.builtin_aliases].into_iter().flat_map(|aliases| aliases.pairs());
     // What buses call a device, and the names of file systems; other names are the kernel's own.
     let wanted = |pattern: &&str| pattern.contains(':') || pattern.starts_with("fs-");
-    let mut patterns: Vec<&str> = all.map(|(pattern, _)| pattern.as_str()).filter(wanted).collect();
-    patterns.sort_unstable();
-    patterns.dedup();
-    Ok(patterns.into_iter().flat_map(|pattern| [pattern, "\n"]).collect())
+    let patterns = all.map(|(pattern, _)| pattern.as_str()).filter(wanted).map(str::to_owned);
+    let mut lines: Vec<String> = patterns.chain(index.builtin.iter().map(|name| format!("builtin:{name}"))).collect();
+    lines.sort_unstable();
+    lines.dedup();
+    Ok(lines.into_iter().map(|line| line + "\n").collect())
 }

@@ -280,6 +280,11 @@ fn disks_on_virtio_and_nvme_are_known_by_their_whole_chain() {
     );
     machine.drivers("pci:v*d*sv*sd*bc01sc08i02*\n");
     assert_eq!(machine.run(&["--check"]).code, Some(0));
+    // Part of the kernel: few kernels tell what devices that is for.
+    machine.drivers("builtin:nvme_core\n");
+    assert_eq!(machine.run(&["--check"]).code, Some(3));
+    machine.drivers("builtin:nvme\n");
+    assert_eq!(machine.run(&["--check"]).code, Some(0));
 }
 
 #[test]
