@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use image_create::boot::{Guest, QEMU, pattern};
-use support::appliance::{Appliance, BOOT, Bus, PASSWORD, SOON, USER, fetch, log_in, new, new_rocky, old};
+use support::appliance::{Appliance, BOOT, Bus, PASSWORD, SOON, USER, log_in, new, new_rocky, old, plug_in, stick};
 use support::guest::{answer, ovmf};
 use support::images::bundle_of;
 use support::standin::Standin;
@@ -18,7 +18,7 @@ use support::{skip_without, skip_without_root};
 
 /// All that the tiny system does, and the first boot of the new one.
 const MIGRATION: Duration = Duration::from_secs(1200);
-const STAGE_ONE: &str = "sudo -n sh /root/bundle/upgrade_to_tiny_system.sh";
+const STAGE_ONE: &str = "sudo -n sh /mnt/upgrade_to_tiny_system.sh";
 
 /// What somebody notes before: the machine has to have it afterwards.
 struct Known {
@@ -27,10 +27,10 @@ struct Known {
 }
 
 /// Boots the old system and brings the bundle there.
-fn prepare(guest: &mut Guest, bundle: &Path) -> Known {
+fn prepare(guest: &mut Guest) -> Known {
     log_in(guest, (USER, PASSWORD), BOOT);
     assert_eq!(answer(guest, "findmnt -no SOURCE /", SOON), "/dev/mapper/centos-root");
-    fetch(guest, bundle);
+    plug_in(guest);
     Known {
         host_key: answer(guest, "cut -d' ' -f2 /etc/ssh/ssh_host_ed25519_key.pub", SOON),
         machine_id: answer(guest, "cat /etc/machine-id", SOON),
@@ -38,15 +38,14 @@ fn prepare(guest: &mut Guest, bundle: &Path) -> Known {
 }
 
 /// Boots the old system and moves it: [`move_on`].
-fn migrate(mut guest: Guest, bundle: &Path, disk: &str, codes: &[&str]) {
-    let known = prepare(&mut guest, bundle);
+fn migrate(mut guest: Guest, disk: &str, codes: &[&str]) {
+    let known = prepare(&mut guest);
     move_on(guest, &known, disk, codes);
 }
 
 /// Runs stage one and waits for the new system; logs in with the old password and looks around. `disk` is its node,
 /// `codes` are the types of its partitions.
 fn move_on(mut guest: Guest, known: &Known, disk: &str, codes: &[&str]) {
-    answer(&mut guest, &format!("{STAGE_ONE} --check"), BOOT);
     guest.send_line(STAGE_ONE).unwrap();
     // From here on nobody touches it.
     guest.expect(&pattern("upgrade-tiny: step .*reboot").unwrap(), MIGRATION).unwrap();
@@ -81,7 +80,11 @@ fn an_appliance_with_a_bios_and_a_virtio_disk_is_moved() {
     let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
     let system = new("new-rocky", "rocky-minimal", &[], Some(&standin)).image();
     let appliance = Appliance::new(&image, 14, Bus::Virtio, None);
-    migrate(appliance.start("migration-virtio.serial"), &bundle_of(&system), "/dev/vda", &["EF02", "8300", "8E00"]);
+    migrate(
+        appliance.start(&stick(&bundle_of(&system)), "migration-virtio.serial"),
+        "/dev/vda",
+        &["EF02", "8300", "8E00"],
+    );
 }
 
 #[test]
@@ -102,7 +105,11 @@ fn an_appliance_with_uefi_and_a_sata_disk_is_moved() {
     let more = [("UPGRADE_TINY_INITRAMFS", "keep"), ("UPGRADE_TINY_UEFI", "1")];
     let system = new("new-debian", "debian-minimal", &more, None).image();
     let appliance = Appliance::new(&image, 12, Bus::Sata, Some(firmware));
-    migrate(appliance.start("migration-sata.serial"), &bundle_of(&system), "/dev/sda", &["EF00", "8300", "8E00"]);
+    migrate(
+        appliance.start(&stick(&bundle_of(&system)), "migration-sata.serial"),
+        "/dev/sda",
+        &["EF00", "8300", "8E00"],
+    );
 }
 
 /// The first byte of a range at which two disks differ, if there is one.
@@ -130,21 +137,23 @@ fn whatever_stops_the_tiny_system_before_the_wipe_leaves_the_old_one() {
     let Some(standin) = Standin::get() else { return };
     let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
     let appliance = Appliance::new(&image, 11, Bus::Nvme, None);
-    let mut guest = appliance.start("migration-stopped-0.serial");
-    let known = prepare(&mut guest, &bundle_of(&new_rocky(&standin).image()));
+    let stick = stick(&bundle_of(&new_rocky(&standin).image()));
+    let mut guest = appliance.start(&stick, "migration-stopped-0.serial");
+    let known = prepare(&mut guest);
     // What a real machine refuses.
-    answer(&mut guest, "sudo -n cp -a /root/bundle /root/bad", BOOT);
+    answer(&mut guest, "sudo -n cp -a /mnt /root/bad", BOOT);
     answer(&mut guest, "echo x | sudo -n dd of=/root/bad/va.tar.zst bs=1 seek=1000000 conv=notrunc status=none", SOON);
     let refused = guest.command("sudo -n sh /root/bad/upgrade_to_tiny_system.sh 2>&1; test $? = 3", BOOT).unwrap();
     assert!(refused.code == 0 && refused.output.contains("va.tar.zst"), "{}", refused.output);
     answer(&mut guest, "sudo -n rm -rf /root/bad; test ! -e /etc/upd && test ! -e /boot/vmlinuz-convert", SOON);
+    answer(&mut guest, &format!("{STAGE_ONE} --check"), BOOT);
     answer(&mut guest, &format!("{STAGE_ONE} --no-reboot"), BOOT);
     guest.send_line("sudo -n systemctl poweroff").unwrap();
     guest.wait_end(BOOT).unwrap();
     let before = appliance.raw("before.raw");
     for (nth, moment) in ["step .* load:", "step .* test-archive:", "step .* release:"].iter().enumerate() {
         let machine = appliance.twin();
-        let mut guest = machine.start(&format!("migration-stopped-{}.serial", nth + 1));
+        let mut guest = machine.start(&stick, &format!("migration-stopped-{}.serial", nth + 1));
         guest.expect(&pattern(&format!("upgrade-tiny: {moment}")).unwrap(), MIGRATION).unwrap();
         guest.close().unwrap();
         // All but /boot, where GRUB has noted that the tiny system was started.
@@ -152,13 +161,14 @@ fn whatever_stops_the_tiny_system_before_the_wipe_leaves_the_old_one() {
         for range in [0..1 << 20, 501 << 20..11 << 30] {
             assert_eq!(first_difference(&before, &after, range), None, "{moment}");
         }
-        let mut guest = machine.start(&format!("migration-stopped-{}-again.serial", nth + 1));
+        let mut guest = machine.start(&stick, &format!("migration-stopped-{}-again.serial", nth + 1));
         log_in(&mut guest, (USER, PASSWORD), BOOT);
         let still = answer(&mut guest, "findmnt -no SOURCE /; cat /etc/hostname", SOON);
         assert_eq!(still, "/dev/mapper/centos-root\nva-old.example.com");
         assert_eq!(answer(&mut guest, "systemctl --failed --no-legend", SOON), "");
         if nth == 2 {
             // Nothing is in the way of another try.
+            plug_in(&mut guest);
             return move_on(guest, &known, "/dev/nvme0n1", &["EF02", "8300", "8E00"]);
         }
         guest.close().unwrap();

@@ -5,7 +5,7 @@ mod support;
 use std::time::Duration;
 
 use image_create::boot::{Guest, QEMU, pattern};
-use support::appliance::{Appliance, BOOT, Bus, SOON, VENDOR, VENDORS, fetch, log_in, new_rocky};
+use support::appliance::{Appliance, BOOT, Bus, SOON, VENDOR, VENDORS, log_in, new_rocky, plug_in, stick};
 use support::guest::answer;
 use support::images::bundle_of;
 use support::standin::Standin;
@@ -36,28 +36,24 @@ fn a_good_update_stays_and_a_bad_one_is_left() {
     let Some(standin) = Standin::get() else { return };
     let image = new_rocky(&standin).image();
     let appliance = Appliance::new(&image, 11, Bus::Virtio, None);
-    let mut guest = appliance.start("slots.serial");
+    let mut guest = appliance.start(&stick(&bundle_of(&image)), "slots.serial");
     log_in(&mut guest, (VENDOR, VENDORS), BOOT);
     assert_eq!(state(&mut guest), ("/dev/mapper/VA-root".to_owned(), false));
-    fetch(&mut guest, &bundle_of(&image));
+    plug_in(&mut guest);
     answer(&mut guest, "sudo -n hostnamectl set-hostname kept.example.com", SOON);
-    let same = guest.command("sudo -n image-slots install /root/bundle 2>&1; test $? = 3", INSTALLATION).unwrap();
+    let same = guest.command("sudo -n image-slots install /mnt 2>&1; test $? = 3", INSTALLATION).unwrap();
     assert!(same.code == 0 && same.output.contains("2026.1"), "{}", same.output);
 
     // A good one.
-    answer(&mut guest, "sudo -n image-slots install /root/bundle --force --no-reboot", INSTALLATION);
-    answer(
-        &mut guest,
-        "sudo -n mount /dev/VA/back /mnt && sudo -n cp -a /root/bundle /mnt/root/ && sudo -n umount /mnt",
-        INSTALLATION,
-    );
+    answer(&mut guest, "sudo -n image-slots install /mnt --force --no-reboot", INSTALLATION);
     restarted(&mut guest, "sudo -n systemctl reboot");
     assert_eq!(state(&mut guest), ("/dev/mapper/VA-back".to_owned(), true));
     assert_eq!(answer(&mut guest, "cat /etc/hostname", SOON), "kept.example.com");
     answer(&mut guest, "sudo -n image-slots mark-good", SOON);
+    plug_in(&mut guest);
 
     // One whose kernel panics: it finds no first program.
-    answer(&mut guest, "sudo -n image-slots install /root/bundle --force --no-reboot", INSTALLATION);
+    answer(&mut guest, "sudo -n image-slots install /mnt --force --no-reboot", INSTALLATION);
     let swap = "cd /boot/slots/root && sudo -n cp initramfs.img /boot/kept.img && sudo -n truncate -s 1M initramfs.img && sync";
     answer(&mut guest, swap, SOON);
     guest.send_line("sudo -n systemctl reboot").unwrap();

@@ -11,7 +11,7 @@ use image_create::report::Reporter;
 
 use super::guest::answer;
 use super::images::Wanted;
-use super::standin::{Served, Standin};
+use super::standin::Standin;
 use super::{Sandbox, repository};
 
 /// A boot to a login prompt, on a machine that does other things as well.
@@ -42,7 +42,7 @@ pub fn old(
 ) -> Wanted {
     Wanted {
         name,
-        args: vec!["vm", system, "old-appliance", "devuser", "openssh-server", "-p", "curl,openssl"],
+        args: vec!["vm", system, "old-appliance", "slim", "devuser", "openssh-server", "-p", "openssl"],
         env: [&account(USER, PASSWORD)[..], &[("DIB_INITRAMFS", "native")], more].concat(),
         standin: mirror.cloned(),
     }
@@ -58,7 +58,7 @@ pub fn new(
     let own = [("UPGRADE_TINY_COMPRESS", "zstd:3"), ("UPGRADE_TINY_VERSION", "2026.1"), ("DIB_INITRAMFS", "native")];
     Wanted {
         name,
-        args: vec!["vm", system, "upgrade-tiny", "devuser", "openssh-server", "-p", "curl"],
+        args: vec!["vm", system, "upgrade-tiny", "slim", "devuser", "openssh-server"],
         env: [&account(VENDOR, VENDORS)[..], &own, more].concat(),
         standin: mirror.cloned(),
     }
@@ -123,9 +123,10 @@ impl Appliance {
         raw
     }
 
-    /// Switches it on. The console goes to `log` in target/test-images as well.
-    pub fn start(&self, log: &str) -> Guest {
-        let mut machine = Machine { accel: AccelChoice::Tcg, cpus: 2, memory_mib: 1536, ..Machine::default() };
+    /// Switches it on, with a stick that it may read. The console goes to `log` in target/test-images as well.
+    pub fn start(&self, stick: &Path, log: &str) -> Guest {
+        // Tests run side by side, one on each processor.
+        let mut machine = Machine { accel: AccelChoice::Tcg, cpus: 1, memory_mib: 1536, ..Machine::default() };
         machine.serial_log = Some(repository().join("target/test-images").join(log));
         machine.uefi = self.uefi.clone();
         let drive = format!("if=none,id=system,format=qcow2,discard=unmap,file={}", self.disk.display());
@@ -134,7 +135,10 @@ impl Appliance {
             Bus::Sata => "ide-hd,drive=system,bootindex=1",
             Bus::Nvme => "nvme,drive=system,serial=1234,bootindex=1",
         };
-        machine.extra = ["-drive", &drive, "-device", device].map(Into::into).to_vec();
+        let stick = format!("if=none,id=stick,format=raw,readonly=on,file={}", stick.display());
+        let second = "virtio-blk-pci,drive=stick";
+        machine.extra =
+            ["-drive", &drive, "-device", device, "-drive", &stick, "-device", second].map(Into::into).to_vec();
         Guest::start(machine, &Reporter::quiet()).unwrap()
     }
 }
@@ -146,13 +150,27 @@ pub fn log_in(guest: &mut Guest, (user, password): (&str, &str), limit: Duration
     answer(guest, "sudo -n dmesg -n 1", SOON);
 }
 
-/// Fetches a bundle in the guest and unpacks it to /root/bundle.
+/// A stick with an unpacked bundle, made beside it.
+pub fn stick(bundle: &Path) -> PathBuf {
+    let stick = bundle.with_extension("stick");
+    if !stick.exists() {
+        let dir = tempfile::tempdir_in(bundle.parent().unwrap()).unwrap();
+        assert!(Command::new("tar").arg("-xzf").arg(bundle).arg("-C").arg(dir.path()).status().unwrap().success());
+        let partial = bundle.with_extension("stick.partial");
+        let made = Command::new("mke2fs")
+            .args(["-q", "-F", "-t", "ext4", "-L", "bundle", "-d"])
+            .arg(dir.path())
+            .arg(&partial)
+            .arg("512M")
+            .status();
+        assert!(made.unwrap().success());
+        fs::rename(partial, &stick).unwrap();
+    }
+    stick
+}
+
+/// Mounts the stick in the guest, at /mnt.
 #[track_caller]
-pub fn fetch(guest: &mut Guest, bundle: &Path) {
-    let dir = tempfile::tempdir_in(bundle.parent().unwrap()).unwrap();
-    fs::hard_link(bundle, dir.path().join("migration.tar.gz")).unwrap();
-    let served = Served::start(dir.path());
-    answer(guest, "sudo -n mkdir -p /root/bundle", SOON);
-    let url = format!("http://10.0.2.2:{}/migration.tar.gz", served.port());
-    answer(guest, &format!("curl -sf {url} | sudo -n tar -xzC /root/bundle"), BOOT);
+pub fn plug_in(guest: &mut Guest) {
+    answer(guest, "sudo -n mount -o ro LABEL=bundle /mnt", SOON);
 }
