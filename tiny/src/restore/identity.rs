@@ -17,9 +17,18 @@ pub(super) fn restore(backup: &Backup, tree: &Tree, teller: &mut Teller) -> Resu
         }
         None => teller.tell("the old system's host name is not known: the new one keeps its own"),
     }
+    let new = tree.text("etc/hosts")?.unwrap_or_else(|| LOOPBACK.to_owned());
+    let mut text = new.clone();
     if let Some(old) = backup.text("etc/hosts")? {
-        let new = tree.text("etc/hosts")?.unwrap_or_else(|| LOOPBACK.to_owned());
-        tree.edit("etc/hosts", &hosts(&old, &new, name.unwrap_or_default()))?;
+        text = hosts(&old, &text, name.unwrap_or_default());
+    }
+    // sudo and others want the machine's own name to mean something.
+    let known_otherwise = tree.text("etc/nsswitch.conf")?.is_some_and(|text| knows_own_name(&text));
+    if let Some(name) = name.filter(|_| !known_otherwise) {
+        text = with_own_name(&text, name);
+    }
+    if text != new {
+        tree.edit("etc/hosts", &text)?;
     }
     match backup.fact("machine_id").filter(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())) {
         Some(id) => {
@@ -70,6 +79,20 @@ fn hosts(old: &str, new: &str, name: &str) -> String {
     text
 }
 
+/// Whether the C library finds the machine's own name without /etc/hosts (nss-myhostname).
+fn knows_own_name(nsswitch: &str) -> bool {
+    nsswitch.lines().map(fields).any(|line| line.first() == Some(&"hosts:") && line.contains(&"myhostname"))
+}
+
+/// With a line for the machine's own name, if no line has it.
+fn with_own_name(text: &str, name: &str) -> String {
+    if name.starts_with("localhost") || text.lines().any(|line| fields(line).iter().skip(1).any(|n| *n == name)) {
+        return text.to_owned();
+    }
+    let short = name.split_once('.').map(|(short, _)| format!(" {short}")).unwrap_or_default();
+    format!("{}\n127.0.1.1 {name}{short}\n", text.trim_end())
+}
+
 fn fields(line: &str) -> Vec<&str> {
     line.split('#').next().unwrap_or_default().split_whitespace().collect()
 }
@@ -90,6 +113,18 @@ mod tests {
         assert_eq!(
             hosts("127.0.0.1 localhost\n::1 ip6-localhost ip6-loopback\nff02::1 ip6-allnodes\n", new, "localhost"),
             new
+        );
+    }
+
+    #[test]
+    fn the_machine_knows_its_own_name() {
+        let text = "127.0.0.1 localhost\n";
+        let with = "127.0.0.1 localhost\n127.0.1.1 va.example.com va\n";
+        assert_eq!(with_own_name(text, "va.example.com"), with);
+        assert_eq!(with_own_name(with, "va.example.com"), with);
+        assert_eq!(with_own_name(text, "localhost.localdomain"), text);
+        assert!(
+            knows_own_name("passwd: files\nhosts: files dns myhostname # x\n") && !knows_own_name("hosts: files dns\n")
         );
     }
 
