@@ -18,7 +18,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DIST := target/dist
 SCRIPTS := .ci/run $(wildcard tests/setup/*.sh packaging/*.sh tests/rocky-standin/*.sh bench/*.sh fuzz/*.sh)
 
-.PHONY: help build image test standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
+.PHONY: help build image test test-migration standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
 help:
 	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
 	@echo "make test     install what the tests need and run them all"
@@ -56,13 +56,17 @@ image: setup-build build
 test: setup-test
 	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --workspace
 
+# Machines that are moved to a new system, and two systems on one disk: in guests, half an hour.
+test-migration: setup-test
+	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --features migration-tests --test migration_boot --test migration_slots
+
 # Not Rocky Linux: Debian's files in RPMs with Rocky's names. Built once and kept.
 standin: setup-standin
 	$(SUDO) tests/rocky-standin/build.py
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --all-features -- -D warnings
 	shellcheck $(SCRIPTS) $(wildcard lib/*)
 	@# Hooks and other scripts of elements: whatever starts with a shell's name.
 	find $(wildcard elements tests/elements tests/rocky-standin/files) -type f -exec awk 'FNR == 1 && /^#!.*(bash|\/sh)/ { print FILENAME } { nextfile }' {} + \
