@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The format that this program reads and writes.
 pub const FORMAT: u32 = 1;
@@ -156,6 +160,30 @@ pub struct Filesystem {
     /// Where the new system mounts it; nowhere if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,
+}
+
+impl FileEntry {
+    /// That of a file as it is; `each` hears how many bytes were read.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(path: &Path, each: &mut dyn FnMut(u64)) -> Result<Self> {
+        let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
+        let (mut hash, mut buffer, mut bytes) = (Sha256::new(), vec![0; 1 << 20], 0);
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => {
+                    hash.update(&buffer[..count]);
+                    bytes += count as u64;
+                    each(bytes);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+            }
+        }
+        Ok(Self { bytes, sha256: hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect() })
+    }
 }
 
 impl Manifest {

@@ -13,12 +13,10 @@ mod table;
 mod tiny;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use sha2::{Digest, Sha256};
 use upgrade_tiny::manifest::{FORMAT, FileEntry, Firmware, Manifest, Role};
 
 use super::disk::Assembly;
@@ -155,17 +153,7 @@ fn copy_files(folder: &Path, place: &str, stage: &Path) -> Result<Vec<String>> {
 }
 
 fn entry(path: &Path) -> Result<FileEntry> {
-    let mut file = File::open(path).with_context(|| on("reading", path))?;
-    let (mut sum, mut bytes, mut buffer) = (Sha256::new(), 0, vec![0; 1 << 20]);
-    loop {
-        let n = file.read(&mut buffer).with_context(|| on("reading", path))?;
-        if n == 0 {
-            break;
-        }
-        sum.update(&buffer[..n]);
-        bytes += n as u64;
-    }
-    Ok(FileEntry { bytes, sha256: sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect() })
+    FileEntry::of(path, &mut |_| ())
 }
 
 /// What the system calls itself.

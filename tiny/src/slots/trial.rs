@@ -2,13 +2,13 @@
 //! `image-slots-health.service` marks the system good when the vendor's scripts say so.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use image_init::hooks::executables;
 use nix::sys::reboot::{RebootMode, reboot};
 
 use super::config::Config;
@@ -101,10 +101,8 @@ pub fn health(place: &Place, say: &mut dyn FnMut(&str)) -> Result<()> {
 
 /// The executable files of the folder, in the order of their names.
 fn scripts(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-    let runs = |p: &PathBuf| fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    let mut all: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(runs).collect();
-    all.sort();
+    fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let all = executables(folder);
     if all.is_empty() {
         bail!("{} has no executable script, so nothing says that this system is good", folder.display());
     }
@@ -120,6 +118,8 @@ fn check(scripts: &[PathBuf]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

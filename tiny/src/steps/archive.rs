@@ -30,22 +30,24 @@ pub fn decompressor(payload: &str) -> Result<&'static str> {
 pub const LIST: [&str; 3] = ["--list", "--quoting-style=literal", "--file=-"];
 
 /// What tar is told to unpack it with all that the files have.
+pub const EXTRACT: [&str; 8] = [
+    "--extract",
+    "--file=-",
+    "--numeric-owner",
+    "--same-owner",
+    "--preserve-permissions",
+    "--xattrs",
+    "--xattrs-include=*",
+    "--acls",
+];
+
+/// [`EXTRACT`], into `root`.
 #[must_use]
 pub fn extract_words(root: &Path) -> Vec<String> {
-    let fixed = [
-        "--extract",
-        "--file=-",
-        "--numeric-owner",
-        "--same-owner",
-        "--preserve-permissions",
-        "--xattrs",
-        "--xattrs-include=*",
-        "--acls",
-        // The clock of a machine may be behind that of the builder.
-        "--warning=no-timestamp",
-    ];
+    // The clock of a machine may be behind that of the builder.
+    let fixed = EXTRACT.iter().chain(&["--warning=no-timestamp"]);
     let place = format!("--directory={}", root.display());
-    fixed.iter().map(|w| (*w).to_owned()).chain([place]).collect()
+    fixed.map(|w| (*w).to_owned()).chain([place]).collect()
 }
 
 /// Sends a payload through its decompressor and tar to the end, and gives the names that tar tells if `keep` wants them.

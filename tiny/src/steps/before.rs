@@ -9,10 +9,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use image_init::devices::{Device, Devices};
 use image_init::root::Finder;
 use nix::mount::MsFlags;
-use sha2::{Digest, Sha256};
 
 use crate::layout;
-use crate::manifest::{Firmware, Manifest};
+use crate::manifest::{FileEntry, Firmware, Manifest};
 
 use super::blocks::Block;
 use super::context::{Context, OLD, Old, RAM};
@@ -162,7 +161,7 @@ fn is_same(own: &Manifest, bundle: &Manifest) -> bool {
     key(own) == key(bundle) && own.files.iter().all(|(name, entry)| bundle.files.get(name) == Some(entry))
 }
 
-fn entry<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a crate::manifest::FileEntry> {
+fn entry<'a>(manifest: &'a Manifest, name: &str) -> Result<&'a FileEntry> {
     manifest.files.get(name).with_context(|| format!("the manifest does not list {name}: the bundle is broken"))
 }
 
@@ -273,20 +272,10 @@ pub fn verify(c: &mut Context) -> Result<()> {
 }
 
 fn digest(path: &Path, report: &mut Report) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    let mut progress = Progress::new("verifying", file.metadata()?.len());
-    let (mut hash, mut buffer, mut done) = (Sha256::new(), vec![0; 1 << 20], 0);
-    loop {
-        let count = file.read(&mut buffer).with_context(|| format!("reading {}", path.display()))?;
-        if count == 0 {
-            return Ok(hash.finalize().iter().map(|b| format!("{b:02x}")).collect());
-        }
-        hash.update(&buffer[..count]);
-        done += count as u64;
-        if let Some(line) = progress.line(done) {
-            report.say(&line);
-        }
-    }
+    let length = fs::metadata(path).with_context(|| format!("reading {}", path.display()))?.len();
+    let mut progress = Progress::new("verifying", length);
+    let entry = FileEntry::of(path, &mut |done| progress.line(done).iter().for_each(|line| report.say(line)))?;
+    Ok(entry.sha256)
 }
 
 /// Unpacks the whole payload to nowhere, and looks whether it holds what later steps count on.

@@ -1,8 +1,8 @@
 //! Running the new system's own programs within it.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use nix::mount::MsFlags;
@@ -62,30 +62,4 @@ fn close() -> Result<()> {
 #[must_use]
 pub fn program(path: &Path) -> Cmd {
     Cmd::at(path).inside(Path::new(NEW)).env("LANG", "C.UTF-8")
-}
-
-/// The scripts in a folder: executable files, sorted by name.
-#[must_use]
-pub fn scripts(dir: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    found.retain(|p| fs::metadata(p).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0));
-    found.sort();
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scripts_are_executable_files_in_order() {
-        let dir = tempfile::tempdir().unwrap();
-        for (name, mode) in [("20-b", 0o755), ("10-a", 0o700), ("README", 0o644)] {
-            fs::write(dir.path().join(name), "").unwrap();
-            fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
-        }
-        fs::create_dir(dir.path().join("30-c")).unwrap();
-        assert_eq!(scripts(dir.path()), ["10-a", "20-b"].map(|name| dir.path().join(name)));
-        assert!(scripts(&dir.path().join("absent")).is_empty());
-    }
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use image_init::hooks::executables;
 
 use crate::manifest::InitramfsPolicy;
 use crate::restore;
@@ -96,7 +97,7 @@ pub fn carry_over(c: &mut Context) -> Result<()> {
     let done = restore::restore(&backup, Path::new(NEW), &mut log)?;
     done.told.iter().for_each(|line| report.say(&format!("restore: {line}")));
     report.say(&format!("restore: these can log in: {}", done.logins.join(", ")));
-    let scripts = chroot::scripts(&Path::new(NEW).join(RESTORE));
+    let scripts = executables(&Path::new(NEW).join(RESTORE));
     if scripts.is_empty() {
         return Ok(());
     }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use image_init::hooks::executables;
 
-use super::chroot::scripts;
 use super::command::Cmd;
 use super::context::{Context, MANIFEST, NEW, OLD, RAM};
 use super::run::{Phase, Step};
@@ -36,7 +36,7 @@ fn mount(c: &mut Context) -> Result<()> {
 pub fn steps(root: &Path) -> Vec<Step<Context>> {
     let mut steps = before_the_wipe();
     let vendor = |folder: &str, phase| {
-        let found = scripts(&root.join(VENDOR).join(folder));
+        let found = executables(&root.join(VENDOR).join(folder));
         found.into_iter().map(move |script| vendor_step(phase, script)).collect::<Vec<_>>()
     };
     steps.extend(vendor("pre-wipe.d", Phase::Before));

@@ -1,16 +1,14 @@
 //! A bundle: unpacked if need be, and looked at before anything of it is used.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read};
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::sys::statvfs::statvfs;
-use sha2::{Digest, Sha256};
 
 use super::Signature;
-use crate::manifest::Manifest;
+use crate::manifest::{FileEntry, Manifest};
 use crate::slots::Refused;
 use crate::slots::checks::{Signed, mib};
 use crate::slots::tools;
@@ -109,8 +107,8 @@ impl Bundle {
                 Some(m) if m.len() != entry.bytes => {
                     all.push(format!("{name} has {} bytes instead of {}: load the bundle again", m.len(), entry.bytes));
                 }
-                Some(_) => match sha256(&path) {
-                    Ok(digest) if digest.eq_ignore_ascii_case(&entry.sha256) => {}
+                Some(_) => match FileEntry::of(&path, &mut |_| ()) {
+                    Ok(found) if found.sha256.eq_ignore_ascii_case(&entry.sha256) => {}
                     Ok(_) => {
                         all.push(format!("{name} has another SHA-256 than the manifest says: load the bundle again"))
                     }
@@ -167,26 +165,9 @@ pub fn free(folder: &Path) -> Result<u64> {
     Ok(stat.blocks_free() * stat.fragment_size())
 }
 
-/// The digest of a file.
-fn sha256(path: &Path) -> Result<String> {
-    let mut file = File::open(path).with_context(|| format!("opening {}", path.display()))?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => hasher.update(&buffer[..n]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
-        }
-    }
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::FileEntry;
 
     /// A folder with a bundle of small files.
     fn bundle(dir: &Path) -> Bundle {
@@ -196,7 +177,7 @@ mod tests {
             let path = dir.join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, name).unwrap();
-            let entry = FileEntry { bytes: name.len() as u64, sha256: sha256(&path).unwrap() };
+            let entry = FileEntry::of(&path, &mut |_| ()).unwrap();
             manifest.files.insert(name.into(), entry);
         }
         fs::write(dir.join(MANIFEST), manifest.to_text().unwrap()).unwrap();

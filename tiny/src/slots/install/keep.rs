@@ -1,10 +1,11 @@
 //! The running system's configuration: collected by the bundle's own script, put into the new tree by `restore`.
 
 use std::fs::{self, DirBuilder};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use image_init::hooks::executables;
 
 use super::bundle::{Bundle, SCRIPT};
 use crate::restore::restore;
@@ -70,13 +71,10 @@ impl Kept {
     }
 }
 
+/// The names of a folder's scripts.
 fn scripts(folder: &Path) -> Vec<String> {
-    let runs =
-        |e: &fs::DirEntry| fs::metadata(e.path()).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().filter(runs);
-    let mut all: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
-    all.sort();
-    all
+    let names = executables(folder).into_iter().filter_map(|script| script.file_name()?.to_str().map(str::to_owned));
+    names.collect()
 }
 
 /// Copies a folder's files with their modes. Links and devices are no part of what is kept.
@@ -97,6 +95,8 @@ fn copy_all(from: &Path, to: &Path) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -17,6 +17,7 @@ use super::place::{Place, copy, replace};
 use super::state::{Start, State};
 use super::{Refused, marks, setup, tools};
 use crate::manifest::{Firmware, InitramfsPolicy, Manifest};
+use crate::steps::archive;
 
 mod bundle;
 mod keep;
@@ -103,7 +104,7 @@ fn gather(place: &Place, options: &Options, state: &State, start: &Start, bundle
     let kind = root_filesystem(&bundle.manifest).map_or("ext4", |f| f.kind.as_str()).to_owned();
     let mut programs = vec!["tar".to_owned(), "lvm".to_owned(), "chroot".to_owned(), format!("mkfs.{kind}")];
     let mut files = bundle.faults();
-    match tree::compressor(&bundle.payload()) {
+    match archive::decompressor(&bundle.manifest.payload) {
         Ok(name) => programs.push(name.to_owned()),
         Err(error) => files.push(error.to_string()),
     }

@@ -5,12 +5,13 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::volume::Mounts;
 use crate::slots::config::{Config, SLOTS_JSON};
 use crate::slots::place::{Place, replace};
 use crate::slots::{arguments, configured, fstab, tools};
+use crate::steps::archive::{EXTRACT, decompressor};
 use crate::steps::selinux::Policy;
 
 /// Unpacks the payload with everything that its files have. Says each tenth that is done.
@@ -65,30 +66,8 @@ pub fn extract(payload: &Path, root: &Path, say: &mut dyn FnMut(&str)) -> Result
 }
 
 fn extract_words(payload: &Path) -> Result<Vec<&'static str>> {
-    let filter = compressor(payload)?;
-    let mut words = vec!["--extract", "--file=-", if filter == "xz" { "--xz" } else { "--zstd" }];
-    words.extend([
-        "--numeric-owner",
-        "--preserve-permissions",
-        "--same-owner",
-        "--xattrs",
-        "--xattrs-include=*",
-        "--acls",
-    ]);
-    words.push("--directory");
-    Ok(words)
-}
-
-/// The program that a payload is unpacked with.
-///
-/// # Errors
-/// When its name says nothing.
-pub fn compressor(payload: &Path) -> Result<&'static str> {
-    match payload.extension().and_then(|e| e.to_str()) {
-        Some("xz") => Ok("xz"),
-        Some("zst") => Ok("zstd"),
-        _ => bail!("the payload {} is neither .tar.xz nor .tar.zst", payload.display()),
-    }
+    let filter = if decompressor(&payload.display().to_string())? == "xz" { "--xz" } else { "--zstd" };
+    Ok(EXTRACT.into_iter().chain([filter, "--directory"]).collect())
 }
 
 /// Makes sure that the tree can be kept once it runs.
@@ -276,7 +255,7 @@ mod tests {
         fs::write(&payload, "garbage").unwrap();
         let error = extract(&payload, &target, &mut |_| ()).unwrap_err().to_string();
         assert!(error.contains("va.tar.xz failed") && error.contains("xz:"), "{error}");
-        assert!(compressor(Path::new("va.tar.gz")).is_err());
+        assert!(extract_words(Path::new("va.tar.gz")).is_err());
     }
 
     #[test]
