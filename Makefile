@@ -18,7 +18,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DIST := target/dist
 SCRIPTS := .ci/run $(wildcard tests/setup/*.sh packaging/*.sh tests/rocky-standin/*.sh bench/*.sh fuzz/*.sh)
 
-.PHONY: help build image test test-migration standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
+.PHONY: help build image test standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
 help:
 	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
 	@echo "make test     install what the tests need and run them all"
@@ -55,10 +55,6 @@ image: setup-build build
 # The tests that build and boot images run as root; so do the others then.
 test: setup-test
 	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --workspace
-
-# Machines that are moved to a new system, and two systems on one disk: in guests, half an hour.
-test-migration: setup-test
-	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --features migration-tests --test migration_boot --test migration_slots
 
 # Not Rocky Linux: Debian's files in RPMs with Rocky's names. Built once and kept.
 standin: setup-standin

@@ -153,7 +153,7 @@ fn elements_of_tripleo_and_sahara_do_in_a_debian_what_they_say() {
     if skip_without_root() || skip_without_trees(&[TRIPLEO, SAHARA]) || skip_without(&["mmdebstrap"]) {
         return;
     }
-    // With the built-in Debian: diskimage-builder's own needs no trying with them, tests/compat_upstream.rs builds it.
+    // With the built-in Debian: diskimage-builder's own needs no trying with them, tests/boot/upstream.rs builds it.
     let mut sandbox = trees::sandbox(&[TRIPLEO, SAHARA]);
     sandbox.env("DIB_RELEASE", "bookworm").env("DIB_PYTHON_VERSION", "3");
     let tripleo = ["iptables", "pip-manifest", "reset-bls-entries", "enable-packages-install"];

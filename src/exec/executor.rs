@@ -5,6 +5,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use upgrade_tiny::selinux::Policy;
 
 use crate::assemble::attach::AttachedDisk;
 use crate::assemble::bootloader::BootSpec;
@@ -25,7 +26,7 @@ use super::disks::Disks;
 use super::environment::{self, Environment};
 use super::finish;
 use super::hook_variables;
-use super::labels::Policy;
+use super::labels;
 use super::layers::LayerStack;
 use super::mount::Mount;
 use super::phase::{IN_TARGET, PhaseRun};
@@ -151,7 +152,7 @@ impl<'a> Executor<'a> {
     fn finish_loop_free(&mut self, layers: &mut LayerStack, size: u64) -> Result<()> {
         let asked = self.finish_tree(layers, None)?;
         let (plan, paths) = (self.plan, self.paths);
-        if let Some(policy) = Policy::of(&paths.tree)? {
+        if let Some(policy) = labels::policy_of(&paths.tree)? {
             layers.open_for_attributes("cleanup.d")?;
             self.label(&policy)?;
         }
@@ -181,7 +182,7 @@ impl<'a> Executor<'a> {
         let attached = disks.attach(&built, &mut self.variables, self.reporter)?;
         block_state::attached(plan, paths, &identities, &attached)?;
         let asked = self.finish_tree(layers, Some(&attached))?;
-        if let Some(policy) = Policy::of(&paths.tree)? {
+        if let Some(policy) = labels::policy_of(&paths.tree)? {
             self.label(&policy)?;
         }
         finish::write_outputs(plan, paths, None, &[Source::Tree], self.reporter)?;
@@ -230,7 +231,8 @@ impl<'a> Executor<'a> {
     fn label(&self, policy: &Policy) -> Result<()> {
         let filesystems = self.plan.layout.filesystems.iter().filter(|fs| is_fat(&fs.kind));
         let unlabelled: Vec<&str> = filesystems.filter_map(|fs| fs.mount_point.as_deref()).collect();
-        self.reporter.step("labelling the files", || policy.apply(&self.paths.tree, &unlabelled, self.reporter))
+        self.reporter
+            .step("labelling the files", || labels::apply(policy, &self.paths.tree, &unlabelled, self.reporter))
     }
 
     /// Runs one phase with the environment that is its own.

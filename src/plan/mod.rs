@@ -307,14 +307,15 @@ pub fn root_filesystem(request: &BuildRequest) -> RootFs {
     RootFs {
         fs_type: request.disk.fs_type.clone(),
         label: request.disk.root_label.clone(),
-        options: root_options(request),
+        options: request.disk.mkfs_options.clone(),
+        usual_options: usual_options(request),
         block_size: request.disk.block_size,
     }
 }
 
-/// mkfs options of the root filesystem: what was asked for, and for ext4 the inode ratio and the journal that
-/// cloud images want (contract 2.7).
-fn root_options(request: &BuildRequest) -> Vec<String> {
+/// mkfs options of a root filesystem of the request's type: for ext4 the inode ratio and the journal that cloud images
+/// want (contract 2.7).
+fn usual_options(request: &BuildRequest) -> Vec<String> {
     let disk = &request.disk;
     let mut options: Vec<String> = Vec::new();
     if let Some(blocks) = disk.max_online_resize
@@ -326,7 +327,6 @@ fn root_options(request: &BuildRequest) -> Vec<String> {
         let journal = disk.journal_mib.unwrap_or(disk::image_size::JOURNAL_MIB);
         options.extend(["-i".to_owned(), "4096".to_owned(), "-J".to_owned(), format!("size={journal}")]);
     }
-    options.extend(disk.mkfs_options.iter().cloned());
     options
 }
 

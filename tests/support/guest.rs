@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use image_create::boot::{Guest, Ovmf};
+use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, pattern};
+use image_create::report::Reporter;
 
 use super::skip;
 
@@ -11,6 +12,44 @@ use super::skip;
 pub fn ovmf() -> Option<Ovmf> {
     let firmware = Ovmf::find(Path::new("/"));
     if skip(firmware.is_none().then(|| "OVMF (make setup-test)".to_owned())) { None } else { firmware }
+}
+
+/// How long a boot takes under emulation, with key generation and cloud-init, on a machine that does other things as well.
+pub const BOOT: Duration = Duration::from_secs(900);
+/// How long what somebody types takes.
+pub const SOON: Duration = Duration::from_secs(180);
+
+/// Boots an image that has tests/elements/boot-probe, until the probe has told how that went. The console goes to a file
+/// beside the image as well.
+#[track_caller]
+pub fn probed(image: &Path, uefi: Option<Ovmf>) -> Guest {
+    let mut machine = Machine::from_image(Medium::detect(image).unwrap());
+    machine.accel = AccelChoice::Tcg;
+    machine.serial_log = Some(image.with_extension(if uefi.is_some() { "uefi.serial" } else { "bios.serial" }));
+    let firmware = if uefi.is_some() { "firmware=efi" } else { "firmware=bios" };
+    machine.uefi = uefi;
+    let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
+    guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), BOOT).unwrap();
+    probe_says(&guest, &[firmware]);
+    guest
+}
+
+/// Waits for the login prompt. It may stand before the probe's lines or behind them, and the kernel may write behind it.
+#[track_caller]
+pub fn prompts(guest: &mut Guest) {
+    let prompt = pattern(" login: ").unwrap();
+    if !prompt.is_match(&guest.transcript()) {
+        guest.expect(&prompt, BOOT).unwrap();
+    }
+}
+
+/// Logs in as the user whom tests give to their images, in a guest that the probe has told of. The kernel is to be
+/// quiet: it would write between the lines that are read.
+#[track_caller]
+pub fn log_in(guest: &mut Guest) {
+    guest.send_line("").unwrap();
+    guest.login("visitor", "tries-it", SOON).unwrap();
+    answer(guest, "sudo -n dmesg -n 1", SOON);
 }
 
 /// What a command prints in a guest that somebody is logged in to; it has to end with 0.

@@ -18,7 +18,6 @@
 // Each test program uses a part of this.
 #![allow(dead_code, unused_imports)]
 
-pub mod appliance;
 pub mod bootstrap;
 pub mod cpio;
 pub mod element;

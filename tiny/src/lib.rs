@@ -6,5 +6,6 @@
 pub mod layout;
 pub mod manifest;
 pub mod restore;
+pub mod selinux;
 pub mod slots;
 pub mod steps;

@@ -44,10 +44,21 @@ pub struct RootFs {
     pub fs_type: String,
     /// Label (`ROOT_LABEL`); `None` means `img-rootfs` for xfs and `cloudimg-rootfs` for others.
     pub label: Option<String>,
-    /// mkfs arguments.
+    /// mkfs arguments that somebody asked for.
     pub options: Vec<String>,
+    /// mkfs arguments that stand before those, if the filesystem is one of [`Self::fs_type`].
+    pub usual_options: Vec<String>,
     /// Bytes per sector of every disk, whatever the description says (`DIB_BLOCK_SIZE`).
     pub block_size: Option<u32>,
+}
+
+impl RootFs {
+    /// mkfs arguments for a filesystem of type `kind`.
+    #[must_use]
+    pub fn options_of(&self, kind: &str) -> Vec<String> {
+        let usual = if kind == self.fs_type { &self.usual_options[..] } else { &[] };
+        [usual, &self.options].concat()
+    }
 }
 
 /// The layout that a description in YAML or JSON gives. `file` is what faults name; nothing is read

@@ -160,7 +160,7 @@ fn mkfs(fields: &mut Fields, root: &RootFs) -> MkfsNode {
         // FAT knows no lower case.
         label: if fat { label.to_uppercase() } else { label },
         uuid: if fat { None } else { fields.optional_as("uuid", uuid) },
-        options: options.unwrap_or_else(|| if is_root { root.options.clone() } else { Vec::new() }),
+        options: options.unwrap_or_else(|| if is_root { root.options_of(&kind) } else { Vec::new() }),
         name,
         kind,
     }

@@ -55,6 +55,7 @@ impl Parameters {
                 fs_type: get("root-fs-type").unwrap_or_else(|| "ext4".into()),
                 label: get("root-label"),
                 options: get("root-fs-opts").unwrap_or_default().split_whitespace().map(str::to_owned).collect(),
+                usual_options: Vec::new(),
                 block_size,
             },
             image_size: size,
@@ -78,8 +79,9 @@ impl Parameters {
         if let Some(bytes) = self.image_size {
             lines.push(("image-size", format!("{}KiB", bytes / 1024)));
         }
-        if !self.root.options.is_empty() {
-            lines.push(("root-fs-opts", self.root.options.join(" ")));
+        let options = self.root.options_of(&self.root.fs_type);
+        if !options.is_empty() {
+            lines.push(("root-fs-opts", options.join(" ")));
         }
         let text: String =
             lines.iter().map(|(key, value)| format!("{key}: '{}'\n", value.replace('\'', "''"))).collect();

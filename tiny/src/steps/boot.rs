@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::manifest::{Firmware, Role};
+use crate::selinux::Policy;
 
 use super::chroot;
-use super::command::{Cmd, find};
+use super::command::find;
 use super::context::{Context, NEW};
 use super::volumes;
 
@@ -153,7 +154,7 @@ fn has_boot_code(sector: &[u8; 512]) -> bool {
 pub fn label(c: &mut Context) -> Result<()> {
     c.mount_new(false)?;
     let new = Path::new(NEW);
-    let Some(policy) = super::selinux::Policy::of(new) else {
+    let Some(policy) = Policy::of(new) else {
         c.report.say("the new system has no SELinux policy that is switched on: nothing to label");
         return Ok(());
     };
@@ -179,8 +180,8 @@ pub fn label(c: &mut Context) -> Result<()> {
             }
         }
         c.report.say(&format!("labelling by the SELinux policy {} ({})", policy.name, policy.mode));
-        let cmd: Cmd = chroot::program(&setfiles).args(policy.words(compiled.as_deref(), view));
-        cmd.run(&mut c.report).map(drop)
+        let words = policy.words(Path::new("/"), compiled.as_deref(), view);
+        chroot::program(&setfiles).args(words).run(&mut c.report).map(drop)
     })
 }
 

@@ -23,7 +23,6 @@ pub mod machine;
 pub mod memory;
 pub mod report;
 pub mod run;
-pub mod selinux;
 pub mod table;
 pub mod volumes;
 pub mod wipe;

@@ -108,8 +108,13 @@ fn b15_symbols() {
 fn only_the_root_node_takes_the_request_s_values() {
     let text = "- local_loop: {name: image0, mkfs: {type: xfs, label: own, opts: -K, name: mkfs_root, mount: {mount_point: /}}}\n\
                 - local_loop: {name: d, mkfs: {name: mkfs_boot, type: ext2, mount: {mount_point: /boot}}}\n";
-    let root =
-        RootFs { fs_type: "ext4".into(), label: Some("l".into()), options: vec!["-x".into()], block_size: Some(4096) };
+    let root = RootFs {
+        fs_type: "ext4".into(),
+        label: Some("l".into()),
+        options: vec!["-x".into()],
+        usual_options: Vec::new(),
+        block_size: Some(4096),
+    };
     let layout = parse(text, Path::new("d.yaml"), &root, &mut Vec::new()).unwrap();
     let root = layout.root().unwrap();
     assert_eq!(
@@ -119,6 +124,23 @@ fn only_the_root_node_takes_the_request_s_values() {
     let boot = layout.boot().unwrap();
     assert_eq!((boot.label.as_str(), boot.options.len()), ("mkfs_boot", 0));
     assert!(layout.disks.iter().all(|disk| disk.sector_size == 4096));
+}
+
+#[test]
+fn a_root_node_of_another_type_takes_no_option_of_the_usual_one() {
+    let root = RootFs {
+        fs_type: "ext4".into(),
+        options: vec!["-x".into()],
+        usual_options: vec!["-J".into(), "size=64".into()],
+        ..RootFs::default()
+    };
+    let options = |kind: &str| {
+        let text =
+            format!("- local_loop: {{name: image0, mkfs: {{name: mkfs_root, {kind} mount: {{mount_point: /}}}}}}");
+        parse(&text, Path::new("d.yaml"), &root, &mut Vec::new()).unwrap().root().unwrap().options.clone()
+    };
+    assert_eq!(options(""), ["-J", "size=64", "-x"]);
+    assert_eq!(options("type: xfs,"), ["-x"]);
 }
 
 #[test]

@@ -8,11 +8,11 @@ use std::process::Stdio;
 use anyhow::{Context, Result, ensure};
 
 use super::volume::Mounts;
+use crate::selinux::Policy;
 use crate::slots::config::{Config, SLOTS_JSON};
 use crate::slots::place::{Place, replace};
 use crate::slots::{arguments, configured, fstab, tools};
 use crate::steps::archive::{EXTRACT, decompressor};
-use crate::steps::selinux::Policy;
 
 /// Unpacks the payload with everything that its files have. Says each tenth that is done.
 ///
@@ -172,7 +172,11 @@ pub fn label(root: &Path, mounts: &mut Mounts, say: &mut dyn FnMut(&str)) -> Res
     // A view of the tree without what is mounted in it: the places below the mounts want labels as well.
     mounts.bind(root, &root.join("run/view"))?;
     let mut command = tools::command("chroot", [root]);
-    command.arg(format!("/{setfiles}")).args(policy.words(policy.compiled(root).as_deref(), "/run/view"));
+    command.arg(format!("/{setfiles}")).args(policy.words(
+        Path::new("/"),
+        policy.compiled(root).as_deref(),
+        "/run/view",
+    ));
     tools::run(&mut command).context("labelling the new system's files")?;
     Ok(())
 }

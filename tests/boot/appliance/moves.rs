@@ -1,7 +1,5 @@
-//! Boot tier: an installed appliance is moved to a new system, with nobody's hand on it, and is what it was. Whatever stops
+//! An installed appliance is moved to a new system, with nobody's hand on it, and is what it was. Whatever stops
 //! it before the disk is touched leaves the old system.
-
-mod support;
 
 use std::fs::File;
 use std::ops::Range;
@@ -9,12 +7,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
+use super::{Appliance, Bus, PASSWORD, USER, log_in, new, new_rocky, old, plug_in, stick};
+use crate::support::guest::{BOOT, SOON, answer, ovmf};
+use crate::support::images::bundle_of;
+use crate::support::standin::Standin;
+use crate::support::{skip_without, skip_without_root};
 use image_create::boot::{Guest, QEMU, pattern};
-use support::appliance::{Appliance, BOOT, Bus, PASSWORD, SOON, USER, log_in, new, new_rocky, old, plug_in, stick};
-use support::guest::{answer, ovmf};
-use support::images::bundle_of;
-use support::standin::Standin;
-use support::{skip_without, skip_without_root};
 
 /// All that the tiny system does, and the first boot of the new one.
 const MIGRATION: Duration = Duration::from_secs(1200);
@@ -44,14 +42,14 @@ fn settled(guest: &mut Guest) {
 }
 
 /// Boots the old system and moves it: [`move_on`].
-fn migrate(mut guest: Guest, disk: &str, codes: &[&str]) {
+fn migrate(mut guest: Guest, disk: &str, codes: &[&str]) -> Guest {
     let known = prepare(&mut guest);
-    move_on(guest, &known, disk, codes);
+    move_on(guest, &known, disk, codes)
 }
 
 /// Runs stage one and waits for the new system; logs in with the old password and looks around. `disk` is its node,
 /// `codes` are the types of its partitions.
-fn move_on(mut guest: Guest, known: &Known, disk: &str, codes: &[&str]) {
+fn move_on(mut guest: Guest, known: &Known, disk: &str, codes: &[&str]) -> Guest {
     guest.send_line(STAGE_ONE).unwrap();
     // From here on nobody touches it.
     guest.expect(&pattern("upgrade-tiny: step .*reboot").unwrap(), MIGRATION).unwrap();
@@ -75,7 +73,7 @@ fn move_on(mut guest: Guest, known: &Known, disk: &str, codes: &[&str]) {
     assert_eq!(run("sudo -n stat -c %a /var/log/upgrade-tiny.log /etc/ssh/ssh_host_ed25519_key"), "600\n600");
     assert_eq!(run("systemctl --failed --no-legend"), "");
     assert!(run("sudo -n image-slots status").contains("root"));
-    guest.close().unwrap();
+    guest
 }
 
 #[test]
@@ -87,15 +85,12 @@ fn an_appliance_with_a_bios_and_a_virtio_disk_is_moved() {
     let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
     let system = new("new-rocky", "rocky-minimal", &[], Some(&standin)).image();
     let appliance = Appliance::new(&image, 14, Bus::Virtio, None);
-    migrate(
-        appliance.start(&stick(&bundle_of(&system)), "migration-virtio.serial"),
-        "/dev/vda",
-        &["EF02", "8300", "8E00"],
-    );
+    let guest = appliance.start(&stick(&bundle_of(&system)), "migration-virtio.serial");
+    migrate(guest, "/dev/vda", &["EF02", "8300", "8E00"]).close().unwrap();
 }
 
 #[test]
-fn an_appliance_with_uefi_and_a_sata_disk_is_moved() {
+fn an_appliance_with_uefi_and_a_sata_disk_is_moved_to_a_system_with_selinux() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
     }
@@ -109,14 +104,25 @@ fn an_appliance_with_uefi_and_a_sata_disk_is_moved() {
         ("OLD_ROOT_TYPE", "ext4"),
     ];
     let image = old("old-debian", "debian-minimal", &layout, None).image();
-    let more = [("UPGRADE_TINY_INITRAMFS", "keep"), ("UPGRADE_TINY_UEFI", "1")];
-    let system = new("new-debian", "debian-minimal", &more, None).image();
+    let more = [
+        ("UPGRADE_TINY_INITRAMFS", "keep"),
+        ("UPGRADE_TINY_UEFI", "1"),
+        ("DIB_RELEASE", "bookworm"),
+        ("DIB_BOOTLOADER_DEFAULT_CMDLINE", "security=selinux enforcing=1"),
+    ];
+    let mut system = new("new-debian", "debian-minimal", &more, None);
+    system.args.extend(["-p", "policycoreutils,selinux-policy-default,selinux-basics"]);
+    let system = system.image();
     let appliance = Appliance::new(&image, 12, Bus::Sata, Some(firmware));
-    migrate(
-        appliance.start(&stick(&bundle_of(&system)), "migration-sata.serial"),
-        "/dev/sda",
-        &["EF00", "8300", "8E00"],
-    );
+    let guest = appliance.start(&stick(&bundle_of(&system)), "migration-sata.serial");
+    let mut guest = migrate(guest, "/dev/sda", &["EF00", "8300", "8E00"]);
+    // The login above was one in enforcing mode.
+    assert_eq!(answer(&mut guest, "/usr/sbin/getenforce", SOON), "Enforcing");
+    let label = answer(&mut guest, "stat -c %C /etc/shadow", SOON);
+    assert!(label.ends_with(":object_r:shadow_t:s0"), "{label}");
+    let none = "sudo -n find / -xdev -context '*:unlabeled_t:*' -o -xdev -context '*:file_t:*'";
+    assert_eq!(answer(&mut guest, none, SOON), "");
+    guest.close().unwrap();
 }
 
 /// The first byte of a range at which two disks differ, if there is one.
@@ -177,7 +183,7 @@ fn whatever_stops_the_tiny_system_before_the_wipe_leaves_the_old_one() {
         if nth == 2 {
             // Nothing is in the way of another try.
             plug_in(&mut guest);
-            return move_on(guest, &known, "/dev/nvme0n1", &["EF02", "8300", "8E00"]);
+            return move_on(guest, &known, "/dev/nvme0n1", &["EF02", "8300", "8E00"]).close().unwrap();
         }
         guest.close().unwrap();
     }

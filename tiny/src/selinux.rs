@@ -1,10 +1,14 @@
-//! Whether and how the new system's files get SELinux labels.
+//! Whether and how a system's files get SELinux labels.
 //!
 //! The rules are libselinux's: `/etc/selinux/config` names the mode and the policy (selinux(8), selinux_config(5)), and
 //! `/etc/selinux/TYPE/contexts/files/file_contexts` says which file gets which label.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+
+/// Where a root has the settings.
+pub const CONFIG: &str = "/etc/selinux/config";
 
 /// A policy that is in force in a root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +23,7 @@ impl Policy {
     /// The policy of a root; none if it has none, or if SELinux is disabled there.
     #[must_use]
     pub fn of(root: &Path) -> Option<Self> {
-        let text = fs::read_to_string(root.join("etc/selinux/config")).ok()?;
+        let text = fs::read_to_string(root.join(&CONFIG[1..])).ok()?;
         Self::parse(&text).filter(|p| root.join(p.contexts().trim_start_matches('/')).is_file())
     }
 
@@ -53,16 +57,17 @@ impl Policy {
         Some(format!("{dir}/policy.{newest}"))
     }
 
-    /// What setfiles is told, to label what is shown at `view`. All paths are ones in the root.
+    /// What setfiles is told, to label what is shown at `view`, by these rules and with labels that the `compiled` policy
+    /// knows. All paths are ones in the root; setfiles sees that at `base`: `/` in a chroot.
     #[must_use]
-    pub fn words(&self, compiled: Option<&str>, view: &str) -> Vec<String> {
+    pub fn words(&self, base: &Path, compiled: Option<&str>, view: &str) -> Vec<OsString> {
+        let at = |path: &str| base.join(path.trim_start_matches('/')).into_os_string();
         // -F: whole labels, users as well. -m: the running kernel has no policy, so no mount in /proc/mounts says that
         // it can hold labels. -r: the rules are for paths below the view.
-        let mut words = vec!["-F", "-m", "-r", view];
-        words.extend(compiled.iter().flat_map(|path| ["-c", path]));
-        let contexts = self.contexts();
-        words.extend([contexts.as_str(), view]);
-        words.into_iter().map(str::to_owned).collect()
+        let mut words: Vec<OsString> = vec!["-F".into(), "-m".into(), "-r".into(), at(view)];
+        words.extend(compiled.iter().flat_map(|path| ["-c".into(), at(path)]));
+        words.extend([at(&self.contexts()), at(view)]);
+        words
     }
 }
 
@@ -72,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_settings_decide() {
-        let text = "# comment\nSELINUX=disabled\nSELINUX=Enforcing \nSELINUXTYPE=targeted\n";
+        let text = "# comment\nSELINUX=disabled\nSELINUX = no\nSELINUX=Enforcing \nSELINUXTYPE=targeted\n";
         let policy = Policy::parse(text).unwrap();
         assert_eq!((policy.name.as_str(), policy.mode.as_str()), ("targeted", "enforcing"));
         assert_eq!(Policy::parse("SELINUX=disabled\nSELINUXTYPE=targeted\n"), None);
@@ -93,8 +98,9 @@ mod tests {
         }
         let policy = Policy::of(root.path()).unwrap();
         let compiled = policy.compiled(root.path());
+        let words = policy.words(Path::new("/"), compiled.as_deref(), "/run/view");
         assert_eq!(
-            policy.words(compiled.as_deref(), "/run/view").join(" "),
+            words.join(" ".as_ref()),
             "-F -m -r /run/view -c /etc/selinux/targeted/policy/policy.33 \
              /etc/selinux/targeted/contexts/files/file_contexts /run/view"
         );

@@ -1,15 +1,13 @@
-//! Boot tier, first part: guests as such. Small things that boot in seconds under emulation: a boot sector,
+//! Guests as such. Small things that boot in seconds under emulation: a boot sector,
 //! the distribution's cloud kernel with a shell, a rescue disc.
-
-mod support;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::support::{Sandbox, skip_without, skip_without_data, test_data};
 use image_create::boot::{AccelChoice, DirectBoot, Guest, Machine, Medium, QEMU, pattern};
 use image_create::report::Reporter;
 use nix::sys::signal::Signal;
-use support::{Sandbox, skip_without, skip_without_data, test_data};
 
 const LIMIT: Duration = Duration::from_secs(120);
 const CLOUD_KERNEL: &str = "linux-image-cloud-amd64";
@@ -73,7 +71,7 @@ trap 'poweroff -f' USR2
 while :; do setsid getty -L 115200 ttyS0 vt100; done
 ";
     let busybox = find(&test_data("busybox-static").join("bin"), "busybox");
-    let archive = support::cpio::Cpio::default().dir("bin").dir("dev").dir("proc").dir("etc");
+    let archive = crate::support::cpio::Cpio::default().dir("bin").dir("dev").dir("proc").dir("etc");
     let archive = archive.program("bin/busybox", &std::fs::read(busybox).unwrap()).program("init", INIT.as_bytes());
     let initrd = sandbox.path("out/initrd");
     std::fs::write(&initrd, archive.finish()).unwrap();

@@ -1,6 +1,9 @@
 //! Appliances with a disk of their own, for the tests of migrations and slots: old ones that are to be moved, new ones with
 //! two systems.
 
+mod moves;
+mod slots;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,15 +12,10 @@ use std::time::Duration;
 use image_create::boot::{AccelChoice, Guest, Machine, Ovmf};
 use image_create::report::Reporter;
 
-use super::guest::answer;
-use super::images::Wanted;
-use super::standin::Standin;
-use super::{Sandbox, repository};
-
-/// A boot to a login prompt, on a machine that does other things as well.
-pub const BOOT: Duration = Duration::from_secs(600);
-/// What somebody types.
-pub const SOON: Duration = Duration::from_secs(180);
+use crate::support::guest::{SOON, answer};
+use crate::support::images::Wanted;
+use crate::support::standin::Standin;
+use crate::support::{Sandbox, repository};
 
 /// Who uses the appliances.
 pub const USER: &str = "visitor";

@@ -1,21 +1,13 @@
-//! Boot tier: an image with a real SELinux policy is labelled when it is written, so that its first boot runs in
+//! An image with a real SELinux policy is labelled when it is written, so that its first boot runs in
 //! enforcing mode and labels nothing. The policy is Debian's; the engine does the same for every family.
 
-mod support;
-
-use std::time::Duration;
-
 use image_create::assemble::host;
-use image_create::boot::{AccelChoice, Guest, Machine, Medium, QEMU, pattern};
+use image_create::boot::QEMU;
 use image_create::plan::output::Tool;
-use image_create::report::Reporter;
-use support::guest::{answer, probe_says};
-use support::images::Wanted;
-use support::{Sandbox, skip, skip_without, skip_without_root};
 
-/// How long a boot takes under emulation, with other tests beside it.
-const LIMIT: Duration = Duration::from_secs(600);
-const SOON: Duration = Duration::from_secs(120);
+use crate::support::guest::{SOON, answer, log_in, probe_says, probed};
+use crate::support::images::Wanted;
+use crate::support::{Sandbox, skip, skip_without, skip_without_root};
 
 fn wanted() -> Wanted {
     Wanted {
@@ -46,18 +38,11 @@ fn an_image_with_a_policy_boots_enforcing_at_once() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img", "mmdebstrap"]) {
         return;
     }
-    let image = wanted().image();
-    let mut machine = Machine::from_image(Medium::detect(&image).unwrap());
-    machine.accel = AccelChoice::Tcg;
-    machine.cpus = 2;
-    machine.serial_log = Some(image.with_extension("serial"));
-    let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
-    guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), LIMIT).unwrap();
+    let mut guest = probed(&wanted().image(), None);
     probe_says(&guest, &["state=running", "failed="]);
     let said = guest.transcript();
     assert_eq!(said.matches("SELinux:  Initializing").count(), 1, "it booted twice:\n{said}");
-    guest.send_line("").unwrap();
-    guest.login("visitor", "tries-it", SOON).unwrap();
+    log_in(&mut guest);
     let mut run = |line: &str| answer(&mut guest, line, SOON);
     assert_eq!(run("/usr/sbin/getenforce"), "Enforcing");
     // One file of each kind: a secret one, a program, a directory, a symbolic link.

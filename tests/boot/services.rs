@@ -1,21 +1,14 @@
-//! Boot tier, third part: the generic elements, by their effect in booted guests of both families.
-
-mod support;
+//! The generic elements, by their effect in booted guests of both families.
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
-use image_create::report::Reporter;
-use support::guest::{answer, ovmf, probe_says};
-use support::images::Wanted;
-use support::standin::Standin;
-use support::{skip_without, skip_without_root};
+use image_create::boot::{Guest, Ovmf, QEMU};
 
-/// How long a boot with key generation, resizing and cloud-init takes under emulation, with other tests beside it.
-const LIMIT: Duration = Duration::from_secs(900);
-const SOON: Duration = Duration::from_secs(120);
+use crate::support::guest::{SOON, answer, log_in, ovmf, probe_says, probed};
+use crate::support::images::Wanted;
+use crate::support::standin::Standin;
+use crate::support::{skip_without, skip_without_root};
 
 const ELEMENTS: &[&str] = &[
     "openssh-server",
@@ -51,26 +44,15 @@ struct Visitor(Guest);
 
 impl Visitor {
     /// Boots `image` on a larger disk than it was made for, as in a cloud, and logs in.
-    fn of(image: &Path, uefi: Option<Ovmf>) -> (tempfile::TempDir, Self) {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = dir.path().join("disk.qcow2");
+    fn of(image: &Path, uefi: Option<Ovmf>) -> Self {
+        let disk = image.with_extension("larger.qcow2");
         let mut create = Command::new("qemu-img");
         create.args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"]).arg(image).arg(&disk).arg("7G");
         assert!(create.status().unwrap().success());
-        let mut machine = Machine::from_image(Medium::detect(&disk).unwrap());
-        machine.accel = AccelChoice::Tcg;
-        machine.cpus = 2;
-        machine.uefi = uefi;
-        machine.serial_log = Some(image.with_extension("serial"));
-        let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
-        guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), LIMIT).unwrap();
+        let mut guest = probed(&disk, uefi);
         probe_says(&guest, &["state=running", "failed="]);
-        guest.send_line("").unwrap();
-        guest.login("visitor", "tries-it", SOON).unwrap();
-        let mut visitor = Self(guest);
-        // The kernel would write between the lines that are read here.
-        visitor.run("sudo -n dmesg -n 1");
-        (dir, visitor)
+        log_in(&mut guest);
+        Self(guest)
     }
 
     fn run(&mut self, line: &str) -> String {
@@ -112,7 +94,7 @@ fn generic_elements_do_in_a_booted_debian_what_they_promise() {
     }
     let mut wanted = wanted("services-debian", &["block-device-gpt", "debian-minimal"], None);
     wanted.env.push(("DIB_RELEASE", "bookworm"));
-    let (_disk, mut visitor) = Visitor::of(&wanted.image(), None);
+    let mut visitor = Visitor::of(&wanted.image(), None);
     visitor.sees_what_the_elements_promise();
     assert_eq!(visitor.run("systemctl is-active ssh"), "active");
     visitor.0.close().unwrap();
@@ -126,7 +108,7 @@ fn generic_elements_do_in_a_booted_rocky_what_they_promise() {
     let Some(firmware) = ovmf() else { return };
     let Some(standin) = Standin::get() else { return };
     let wanted = wanted("services-rocky", &["block-device-efi", "rocky-minimal", "epel"], Some(standin));
-    let (_disk, mut visitor) = Visitor::of(&wanted.image(), Some(firmware));
+    let mut visitor = Visitor::of(&wanted.image(), Some(firmware));
     visitor.sees_what_the_elements_promise();
     assert_eq!(visitor.run("systemctl is-active sshd"), "active");
     // The keyfile that the element wrote is the one that is in use.

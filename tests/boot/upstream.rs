@@ -1,22 +1,17 @@
 //! diskimage-builder's own elements, unchanged and before the built-in ones: they build, and what they build boots.
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use image_create::boot::{AccelChoice, Guest, Machine, Medium, Ovmf, QEMU, pattern};
-use image_create::report::Reporter;
-use support::bootstrap;
-use support::guest::{answer, ovmf, probe_says};
-use support::images::Wanted;
-use support::trees::{self, Archives, Tree, UPSTREAM, git_repository, skip_without_archives, skip_without_trees};
-use support::{Sandbox, repository, skip, skip_without, skip_without_root};
+use image_create::boot::{Guest, Ovmf, QEMU};
 
-/// How long a boot with key generation and cloud-init takes under emulation, with other tests beside it.
-const LIMIT: Duration = Duration::from_secs(900);
-const SOON: Duration = Duration::from_secs(120);
+use crate::support::bootstrap;
+use crate::support::guest::{SOON, answer, log_in, ovmf, probe_says, probed, prompts};
+use crate::support::images::Wanted;
+use crate::support::trees::{
+    self, Archives, Tree, UPSTREAM, git_repository, skip_without_archives, skip_without_trees,
+};
+use crate::support::{Sandbox, repository, skip, skip_without, skip_without_root};
 
 /// True when the test is to be skipped because the host cannot build Debian from upstream's tree.
 fn skipped(trees: &[Tree]) -> bool {
@@ -37,19 +32,11 @@ fn wanted(name: &'static str, trees: &[Tree], args: &[&'static str], env: &[(&'s
     Wanted { name, args: args.to_vec(), env: variables, standin: None }
 }
 
-/// Boots an image until the probe inside has told how that went, and the login prompt is there.
+/// Boots an image to a login prompt, and logs in.
 fn boot(image: &Path, uefi: Option<Ovmf>) -> Guest {
-    let mut machine = Machine::from_image(Medium::detect(image).unwrap());
-    machine.accel = AccelChoice::Tcg;
-    machine.cpus = 2;
-    machine.uefi = uefi;
-    machine.serial_log = Some(image.with_extension("serial"));
-    let mut guest = Guest::start(machine, &Reporter::quiet()).unwrap();
-    guest.expect(&pattern(r"boot-probe: \[done\]").unwrap(), LIMIT).unwrap();
-    let prompt = pattern("^debian login: ").unwrap();
-    if !prompt.is_match(&guest.transcript()) {
-        guest.expect(&prompt, LIMIT).unwrap();
-    }
+    let mut guest = probed(image, uefi);
+    prompts(&mut guest);
+    log_in(&mut guest);
     guest
 }
 
@@ -71,14 +58,8 @@ fn upstreams_debian_builds_and_boots_with_a_bios() {
     }
     let image = wanted("upstream-mbr", &[UPSTREAM], PLAIN, USER).image();
     let mut guest = boot(&image, None);
-    probe_says(
-        &guest,
-        &["state=running", "failed=", "firmware=bios", "root=ext4", "fstab=good", "left=", "machine-id=1"],
-    );
-    guest.send_line("").unwrap();
-    guest.login("visitor", "tries-it", SOON).unwrap();
+    probe_says(&guest, &["state=running", "failed=", "root=ext4", "fstab=good", "left=", "machine-id=1"]);
     let mut run = |line: &str| answer(&mut guest, line, SOON);
-    run("sudo -n dmesg -n 1");
     assert!(run("hostname -I").contains("10.0.2.15"));
     assert!(run("systemctl list-units 'glean@*'").contains("active exited"));
     assert!(run("ls /etc/ssh /usr/lib/systemd/system").contains("ssh-keygen.service"));
@@ -106,11 +87,8 @@ fn upstreams_services_build_and_work_with_uefi() {
     let Some(firmware) = ovmf() else { return };
     let image = wanted("upstream-services", &[UPSTREAM], SERVICES, USER).image();
     let mut guest = boot(&image, Some(firmware));
-    probe_says(&guest, &["firmware=efi", "root=ext4", "fstab=good", "left="]);
-    guest.send_line("").unwrap();
-    guest.login("visitor", "tries-it", SOON).unwrap();
+    probe_says(&guest, &["root=ext4", "fstab=good", "left="]);
     let mut run = |line: &str| answer(&mut guest, line, SOON);
-    run("sudo -n dmesg -n 1");
     // sudo says first that nobody knows the name of the host.
     assert!(run("sudo -n id -un").ends_with("root"));
     assert!(run("hostname -I").contains("10.0.2.15"));

@@ -1,6 +1,4 @@
-//! Boot tier: an initramfs that is built from nothing finds roots, and says what is wrong when it does not.
-
-mod support;
+//! An initramfs that is built from nothing finds roots, and says what is wrong when it does not.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,11 +7,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::support::{Sandbox, skip_without, skip_without_data, skip_without_root, test_data};
 use image_create::assemble::initramfs::closure::Closure;
 use image_create::assemble::initramfs::view::{Node, RootDir};
 use image_create::boot::{AccelChoice, DirectBoot, Guest, Machine, Medium, QEMU, pattern};
 use image_create::report::Reporter;
-use support::{Sandbox, skip_without, skip_without_data, skip_without_root, test_data};
 
 const LIMIT: Duration = Duration::from_secs(180);
 const KERNEL: &str = "linux-image-cloud-amd64";
@@ -154,9 +152,9 @@ fn a_root_on_a_logical_volume_is_found_and_the_others_are_left_alone() {
     }
     let tree = tree();
     let mut sandbox = Sandbox::new();
-    let disk = disk(&mut sandbox, support::volumes::LAYOUT);
+    let disk = disk(&mut sandbox, crate::support::volumes::LAYOUT);
     let (initrd, _) = tree.initramfs("lvm", &[]);
-    let [root, _] = support::volumes::volumes(&sandbox.path("etc"), &disk);
+    let [root, _] = crate::support::volumes::volumes(&sandbox.path("etc"), &disk);
     let out = Command::new("blkid").args(["-p", "-s", "UUID", "-o", "value"]).arg(&root).output().unwrap();
     let uuid = String::from_utf8(out.stdout).unwrap();
     let mut guest = tree.guest(initrd, Some(&disk), &format!("root=UUID={} rw", uuid.trim()));
