@@ -27,7 +27,6 @@ struct Known {
 /// Boots the old system and brings the bundle there.
 fn prepare(guest: &mut Guest) -> Known {
     log_in(guest, (USER, PASSWORD), BOOT);
-    assert_eq!(answer(guest, "findmnt -no SOURCE /", SOON), "/dev/mapper/centos-root");
     plug_in(guest);
     settled(guest);
     Known {
@@ -70,9 +69,13 @@ fn move_on(mut guest: Guest, known: &Known, disk: &str, codes: &[&str]) -> Guest
     assert!(codes.iter().all(|code| table.contains(code)), "{table}");
     let log = run("sudo -n cat /var/log/upgrade-tiny.log");
     assert!(log.contains("memory: peak"), "{log}");
+    let secret = "sudo -n grep -cF \"$(sudo -n getent shadow visitor | cut -d: -f2)\" /var/log/upgrade-tiny.log || :";
+    assert_eq!(run(secret), "0");
     assert_eq!(run("sudo -n stat -c %a /var/log/upgrade-tiny.log /etc/ssh/ssh_host_ed25519_key"), "600\n600");
     assert_eq!(run("systemctl --failed --no-legend"), "");
     assert!(run("sudo -n image-slots status").contains("root"));
+    plug_in(&mut guest);
+    refused(&mut guest, "/mnt/upgrade_to_tiny_system.sh", "this is already the new system");
     guest
 }
 
@@ -82,7 +85,7 @@ fn an_appliance_with_a_bios_and_a_virtio_disk_is_moved() {
         return;
     }
     let Some(standin) = Standin::get() else { return };
-    let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
+    let image = old("old-rocky", "rocky-minimal", &[("OLD_LVM", "1")], Some(&standin)).image();
     let system = new("new-rocky", "rocky-minimal", &[], Some(&standin)).image();
     let appliance = Appliance::new(&image, 14, Bus::Virtio, None);
     let guest = appliance.start(&stick(&bundle_of(&system)), "migration-virtio.serial");
@@ -90,7 +93,7 @@ fn an_appliance_with_a_bios_and_a_virtio_disk_is_moved() {
 }
 
 #[test]
-fn an_appliance_with_uefi_and_a_sata_disk_is_moved_to_a_system_with_selinux() {
+fn an_appliance_with_uefi_and_a_plain_sata_disk_is_moved_to_a_system_with_selinux() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
     }
@@ -99,7 +102,8 @@ fn an_appliance_with_uefi_and_a_sata_disk_is_moved_to_a_system_with_selinux() {
         ("OLD_UEFI", "1"),
         ("OLD_LABEL", "gpt"),
         ("OLD_TYPE", "8300"),
-        ("OLD_PV_TYPE", "8E00"),
+        ("OLD_PV_TYPE", "8300"),
+        ("OLD_PLAIN", "1"),
         ("OLD_FLAGS", "boot"),
         ("OLD_ROOT_TYPE", "ext4"),
     ];
@@ -125,6 +129,41 @@ fn an_appliance_with_uefi_and_a_sata_disk_is_moved_to_a_system_with_selinux() {
     guest.close().unwrap();
 }
 
+/// What stage one may not change: every file's name, owner, mode, size and time, but for what a running system writes by
+/// itself; what the files in /boot hold; and the partition table.
+const STATE: &str = "{ sudo -n find / /boot -xdev '(' -path /var/log -o -path /var/lib/systemd -o -path /var/tmp -o -path /tmp -o \
+                     -path /home -o -path /root ')' -prune -o -type f -printf '%p %u %m %s %T@\\n'; \
+                     sudo -n find /boot -type f -exec cat '{}' +; sudo -n head -c 1M /dev/nvme0n1; } | sha256sum";
+
+/// Tries what stage one refuses on this machine as it is: each time something is done to the machine or to a copy of the
+/// bundle, and undone.
+fn refuses(guest: &mut Guest) {
+    answer(guest, "sudo -n cp -a /mnt /run/bad", BOOT);
+    let before = answer(guest, STATE, BOOT);
+    for (first, option, message, undo) in [
+        ("dd if=/dev/zero of=/run/bad/va.tar.zst bs=1 count=9 seek=999 conv=notrunc", "", "va.tar.zst is corrupt", ""),
+        ("truncate -s -1 /run/bad/va.tar.zst", "", "va.tar.zst is truncated", "cp /mnt/va.tar.zst /run/bad"),
+        ("sed -i 's/\"ram_bytes\": .*/\"ram_bytes\": 4294967296,/' /run/bad/manifest.json", "", "4096 MiB needed", ""),
+        ("sed -i 's/\"disk_bytes\": .*/\"disk_bytes\": 12884901888,/' /run/bad/manifest.json", "", "has 11264 MiB", ""),
+        ("cp /mnt/manifest.json /run/bad", "--key /etc/hostname", "the bundle is not signed", ""),
+        ("mount -o remount,ro /boot", "", "mounted read-only", "mount -o remount,rw /boot"),
+        ("fallocate -l $(($(stat -f -c '%a*%S' /boot)-999999)) /boot/full", "", "room in /boot", "rm /boot/full"),
+    ] {
+        answer(guest, &format!("sudo -n {first} 2>&1"), SOON);
+        refused(guest, &format!("/run/bad/upgrade_to_tiny_system.sh {option}"), message);
+        answer(guest, &format!("sudo -n {}", if undo.is_empty() { "true" } else { undo }), SOON);
+    }
+    assert_eq!(answer(guest, STATE, BOOT), before);
+    answer(guest, "sudo -n rm -rf /run/bad", SOON);
+}
+
+/// Stage one ends with code 3, and tells this.
+#[track_caller]
+fn refused(guest: &mut Guest, script: &str, message: &str) {
+    let ended = guest.command(&format!("sudo -n sh {script} 2>&1; test $? = 3"), BOOT).unwrap();
+    assert!(ended.code == 0 && ended.output.contains(message), "{message}: {}", ended.output);
+}
+
 /// The first byte of a range at which two disks differ, if there is one.
 fn first_difference(one: &Path, other: &Path, range: Range<u64>) -> Option<u64> {
     let (one, other) = (File::open(one).unwrap(), File::open(other).unwrap());
@@ -148,17 +187,12 @@ fn whatever_stops_the_tiny_system_before_the_wipe_leaves_the_old_one() {
         return;
     }
     let Some(standin) = Standin::get() else { return };
-    let image = old("old-rocky", "rocky-minimal", &[], Some(&standin)).image();
+    let image = old("old-rocky", "rocky-minimal", &[("OLD_LVM", "1")], Some(&standin)).image();
     let appliance = Appliance::new(&image, 11, Bus::Nvme, None);
     let stick = stick(&bundle_of(&new_rocky(&standin).image()));
     let mut guest = appliance.start(&stick, "migration-stopped-0.serial");
     let known = prepare(&mut guest);
-    // What a real machine refuses.
-    answer(&mut guest, "sudo -n cp -a /mnt /root/bad", BOOT);
-    answer(&mut guest, "echo x | sudo -n dd of=/root/bad/va.tar.zst bs=1 seek=1000000 conv=notrunc status=none", SOON);
-    let refused = guest.command("sudo -n sh /root/bad/upgrade_to_tiny_system.sh 2>&1; test $? = 3", BOOT).unwrap();
-    assert!(refused.code == 0 && refused.output.contains("va.tar.zst"), "{}", refused.output);
-    answer(&mut guest, "sudo -n rm -rf /root/bad; test ! -e /etc/upd && test ! -e /boot/vmlinuz-convert", SOON);
+    refuses(&mut guest);
     answer(&mut guest, &format!("{STAGE_ONE} --check"), BOOT);
     answer(&mut guest, &format!("{STAGE_ONE} --no-reboot"), BOOT);
     guest.send_line("sudo -n systemctl poweroff").unwrap();

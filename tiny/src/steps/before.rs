@@ -1,7 +1,7 @@
 //! The steps before the point of no return: they read, and change nothing on any disk.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
@@ -84,13 +84,12 @@ pub fn find(c: &mut Context) -> Result<()> {
         bail!("stage one saw a system disk {name} of {bytes} bytes, and {} has {} bytes", disk.name, disk.bytes);
     }
     let kind = device.identity.clone().unwrap_or_default().kind;
-    let clean = is_clean(&kind, &mut File::open(device.path()).context("opening the old file system")?);
-    if !clean {
-        c.report.say("the old file system was not unmounted cleanly; the kernel replays its journal");
-    }
     c.disk = Some(disk);
     c.load_driver(&kind);
-    machine::mount_on(&device.path(), Path::new(OLD), &kind, MsFlags::MS_RDONLY, "")?;
+    let clean = machine::mount_unchanged(&device.path(), Path::new(OLD), &kind)?;
+    if !clean {
+        c.report.say("the old file system was not unmounted cleanly: the kernel has replayed its journal");
+    }
     c.old = Some(Old { device, clean });
     Ok(())
 }
@@ -112,19 +111,6 @@ fn is_alone(old: &Device, disk: &str, all: &[Device], described: &[Block], manif
         );
     }
     Ok(())
-}
-
-/// Whether a file system was unmounted cleanly. Only ext tells without a mount (`s_state` and `s_feature_incompat` of its
-/// superblock, in the kernel's documentation of ext4); others have mended themselves when they could be mounted.
-fn is_clean(kind: &str, device: &mut (impl Read + Seek)) -> bool {
-    if !kind.starts_with("ext") {
-        return true;
-    }
-    let mut block = [0; 104];
-    let read = device.seek(SeekFrom::Start(1024)).and_then(|_| device.read_exact(&mut block));
-    let (state, incompatible) = (block[0x3A], block[0x60]);
-    // 1: cleanly unmounted; 4: the journal has to be replayed.
-    read.is_ok() && state & 1 != 0 && incompatible & 4 == 0
 }
 
 /// The bundle's folder on the old system.

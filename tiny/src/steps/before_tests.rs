@@ -53,20 +53,6 @@ fn disks_that_cannot_become_the_new_one() {
 }
 
 #[test]
-fn ext_tells_whether_it_was_unmounted_cleanly() {
-    let mut image = vec![0; 4096];
-    let mut clean = |state: u8, incompatible: u8| {
-        image[1024 + 0x3A] = state;
-        image[1024 + 0x60] = incompatible;
-        is_clean("ext4", &mut std::io::Cursor::new(&image))
-    };
-    assert!(clean(1, 0x42));
-    assert!(!clean(0, 0x42));
-    assert!(!clean(1, 0x46));
-    assert!(is_clean("xfs", &mut std::io::Cursor::new(Vec::<u8>::new())));
-}
-
-#[test]
 fn trees_are_copied_with_modes_and_links() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("backup"), dir.path().join("copy"));

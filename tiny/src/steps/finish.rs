@@ -134,6 +134,7 @@ fn leave_log(c: &mut Context) -> Result<String> {
     // The volume may have been deactivated already.
     let device = Finder::new(&mut c.loader, &c.line).wait(&c.request.root).map_err(anyhow::Error::msg)?;
     let kind = device.identity.clone().unwrap_or_default().kind;
+    machine::protect(&device.path(), false)?;
     machine::mount_on(&device.path(), Path::new(OLD), &kind, MsFlags::empty(), "")?;
     // /var may be a file system of its own; what would be written below its mount point would not be seen.
     let log = Path::new(OLD).join(SYSTEM_LOG);

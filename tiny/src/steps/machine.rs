@@ -26,6 +26,37 @@ nix::ioctl_none!(
     /// `BLKRRPART`: reads the partition table again.
     reread_partitions, 0x12, 95);
 
+nix::ioctl_write_ptr_bad!(
+    /// `BLKROSET`: whether a block device refuses writes.
+    set_read_only, nix::request_code_none!(0x12, 93), nix::libc::c_int);
+
+/// Lets a block device refuse writes, or take them again.
+///
+/// # Errors
+/// What the kernel says.
+pub fn protect(device: &Path, refuses: bool) -> Result<()> {
+    let file = File::open(device).with_context(|| format!("opening {}", device.display()))?;
+    let flag = nix::libc::c_int::from(refuses);
+    // SAFETY: the argument is an int that lives through the call, and the descriptor is open.
+    let done = unsafe { set_read_only(file.as_raw_fd(), &raw const flag) };
+    done.map(drop).with_context(|| format!("making {} read-only or writable", device.display()))
+}
+
+/// Mounts a file system for reading. True if nothing is written to its device before it is unmounted, which a read-only
+/// mount alone does not promise: xfs notes it. False if it was not unmounted cleanly, so that the kernel had to replay
+/// its journal. A device of which this is true refuses writes until [`protect`] is told otherwise.
+///
+/// # Errors
+/// What the kernel says.
+pub fn mount_unchanged(device: &Path, place: &Path, kind: &str) -> Result<bool> {
+    protect(device, true)?;
+    if mount_on(device, place, kind, MsFlags::MS_RDONLY, "").is_ok() {
+        return Ok(true);
+    }
+    protect(device, false)?;
+    mount_on(device, place, kind, MsFlags::MS_RDONLY, "").map(|()| false)
+}
+
 /// Waits until something holds.
 ///
 /// # Errors
