@@ -52,15 +52,19 @@ pub fn image_size(request: &SizeRequest) -> u64 {
 }
 
 impl DiskLayout {
-    /// The image's size in bytes: [`image_size`], and if nothing was asked for, enough for every volume group. A root
-    /// filesystem on a logical volume gets what a partition would get, if the volume can be that large.
+    /// The image's size in bytes: [`image_size`], and if nothing was asked for, enough for every partition and volume
+    /// group. A root filesystem on a logical volume gets what a partition would get, if the volume can be that large.
     ///
     /// # Errors
     /// Volume groups for which no disk is large enough.
     pub fn image_size(&self, request: &SizeRequest) -> Result<u64, Fault> {
         let size = image_size(request);
-        if request.explicit_gib.is_some() || self.volume_groups.is_empty() {
+        if request.explicit_gib.is_some() {
             return Ok(size);
+        }
+        if self.volume_groups.is_empty() {
+            // A root partition of a fixed size may be larger than its tree needs.
+            return Ok(size.max(self.disk_size_for_root(1).unwrap_or_default()));
         }
         if self.root().and_then(|root| self.volume_of(root)).is_none() {
             return Ok(size.max(self.disk_size_for_groups()?));

@@ -7,6 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::steps::command::shown;
+
 /// Whether a program is there to be run.
 #[must_use]
 pub fn has(name: &str) -> bool {
@@ -54,13 +56,6 @@ pub fn said(output: &Output) -> String {
     let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(8)..];
     if last.is_empty() { "it said nothing".into() } else { last.join("; ") }
-}
-
-/// The command line, for messages.
-#[must_use]
-pub fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
 
 use crate::manifest::{Firmware, InitramfsPolicy, Manifest};
 
-use super::command::{Cmd, last_lines};
+use super::command::{Cmd, last_lines, shown};
 use super::report::{Progress, Report};
 
 /// The program that unpacks a payload, by the payload's name.
@@ -29,31 +29,48 @@ pub fn decompressor(payload: &str) -> Result<&'static str> {
 /// What tar is told to look through the archive.
 pub const LIST: [&str; 3] = ["--list", "--quoting-style=literal", "--file=-"];
 
-/// What tar is told to unpack it with all that the files have.
-pub const EXTRACT: [&str; 8] = [
-    "--extract",
-    "--file=-",
-    "--numeric-owner",
-    "--same-owner",
-    "--preserve-permissions",
-    "--xattrs",
-    "--xattrs-include=*",
-    "--acls",
-];
-
-/// [`EXTRACT`], into `root`.
+/// What tar is told to unpack it into `root`, with all that the files have.
 #[must_use]
 pub fn extract_words(root: &Path) -> Vec<String> {
-    // The clock of a machine may be behind that of the builder.
-    let fixed = EXTRACT.iter().chain(&["--warning=no-timestamp"]);
     let place = format!("--directory={}", root.display());
-    fixed.map(|w| (*w).to_owned()).chain([place]).collect()
+    // No timestamps: the clock of a machine may be behind that of the builder.
+    let words = [
+        "--extract",
+        "--file=-",
+        "--numeric-owner",
+        "--same-owner",
+        "--preserve-permissions",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--acls",
+        "--warning=no-timestamp",
+        &place,
+    ];
+    words.map(str::to_owned).to_vec()
 }
 
-/// Sends a payload through its decompressor and tar to the end, and gives the names that tar tells if `keep` wants them.
+/// Who hears of an archive that is read.
+pub trait Listener {
+    /// How far it is.
+    fn say(&mut self, text: &str);
+    /// What programs are run, and what they say.
+    fn note(&mut self, _text: &str) {}
+}
+
+impl Listener for Report {
+    fn say(&mut self, text: &str) {
+        Self::say(self, text);
+    }
+
+    fn note(&mut self, text: &str) {
+        Self::note(self, text);
+    }
+}
+
+/// [`pour`] through the tiny system's decompressor and tar.
 ///
 /// # Errors
-/// When either program fails, with what it said; also when tar ends before the archive does.
+/// Those of [`pour`], and a program that is not there.
 pub fn stream(
     payload: &Path,
     tar: &[String],
@@ -61,29 +78,44 @@ pub fn stream(
     keep: fn(&str) -> bool,
     report: &mut Report,
 ) -> Result<BTreeSet<String>> {
+    let unpack = Cmd::tool(decompressor(&payload.display().to_string())?)?.arg("-dc");
+    pour(payload, [unpack.process(), Cmd::tool("tar")?.args(tar).process()], what, keep, report)
+}
+
+/// Sends a payload through two programs to the end: its decompressor and tar. Gives the names that tar tells, if `keep`
+/// wants them. `what` is what is done, for the lines that tell how far it is.
+///
+/// # Errors
+/// When either program fails, with what it said; also when tar ends before the archive does.
+pub fn pour(
+    payload: &Path,
+    [mut unpack, mut tar]: [Command; 2],
+    what: &str,
+    keep: fn(&str) -> bool,
+    listener: &mut dyn Listener,
+) -> Result<BTreeSet<String>> {
     let name = payload.display().to_string();
-    let unpack = Cmd::tool(decompressor(&name)?)?.arg("-dc");
-    let tar = Cmd::tool("tar")?.args(tar);
-    report.note(&format!("$ {} < {name} | {}", unpack.text(), tar.text()));
-    let mut first = unpack.process();
-    first.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut first = first.spawn().with_context(|| format!("running {}", unpack.text()))?;
+    let texts = [shown(&unpack), shown(&tar)];
+    listener.note(&format!("$ {} < {name} | {}", texts[0], texts[1]));
+    unpack.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut first = unpack.spawn().with_context(|| format!("running {}", texts[0]))?;
     let pipe = first.stdout.take().context("the decompressor has no output")?;
     // A larger pipe lets both run longer at a stretch; the usual one does as well.
     let _ = nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_SETPIPE_SZ(1 << 20));
-    let mut second = tar.process();
-    second.stdin(Stdio::from(pipe)).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut second = second.spawn().with_context(|| format!("running {}", tar.text()))?;
+    tar.stdin(Stdio::from(pipe)).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut second = tar.spawn().with_context(|| format!("running {}", texts[1]))?;
+    // Its end of the pipe is still held here, and tar would not see that the decompressor has gone.
+    drop(tar);
     let names = second.stdout.take().map(|out| thread::spawn(move || names(out, keep)));
     let said = [listen(&mut first), listen(&mut second)];
-    let fed = first.stdin.take().map_or(Ok(()), |stdin| feed(payload, stdin, what, report));
+    let fed = first.stdin.take().map_or(Ok(()), |stdin| feed(payload, stdin, what, listener));
     let statuses = [first.wait()?, second.wait()?];
-    let texts = said.map(|thread| thread.join().unwrap_or_default());
-    texts.iter().for_each(|text| report.note(text));
-    for ((status, text), cmd) in statuses.iter().zip(&texts).zip([&unpack, &tar]) {
+    let said = said.map(|thread| thread.join().unwrap_or_default());
+    said.iter().for_each(|text| listener.note(text));
+    for at in 0..2 {
         // A decompressor whose reader went away dies of that; tar tells why then.
-        if !status.success() && (cmd.text() == tar.text() || statuses[1].success()) {
-            bail!("{} of {name}: {status}\n{}", cmd.text(), last_lines(text));
+        if !statuses[at].success() && (at == 1 || statuses[1].success()) {
+            bail!("{} of {name}: {}\n{}", texts[at], statuses[at], last_lines(&said[at]));
         }
     }
     fed.with_context(|| format!("reading {name}"))?;
@@ -91,7 +123,7 @@ pub fn stream(
 }
 
 /// Feeds the decompressor. That it takes no more is no failure here: its exit status tells.
-fn feed(payload: &Path, mut to: ChildStdin, what: &str, report: &mut Report) -> Result<()> {
+fn feed(payload: &Path, mut to: ChildStdin, what: &str, listener: &mut dyn Listener) -> Result<()> {
     let mut file = File::open(payload)?;
     let mut progress = Progress::new(what, file.metadata()?.len());
     let mut buffer = vec![0; 1 << 18];
@@ -103,7 +135,7 @@ fn feed(payload: &Path, mut to: ChildStdin, what: &str, report: &mut Report) -> 
         }
         done += count as u64;
         if let Some(line) = progress.line(done) {
-            report.say(&line);
+            listener.say(&line);
         }
     }
 }
@@ -176,7 +208,6 @@ pub fn missing(names: &BTreeSet<String>, manifest: &Manifest) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::process::Command;
 
     use super::*;
     use crate::manifest::tests::example;
@@ -233,6 +264,18 @@ mod tests {
         fs::write(&file, "this is no archive").unwrap();
         assert!(stream(&file, &list(), "looking", counts, &mut report).is_err());
         assert!(decompressor("va.tar.gz").unwrap_err().to_string().contains("neither"));
+    }
+
+    #[test]
+    fn a_tar_that_ends_early_ends_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("va.tar.zst");
+        // More than the pipes hold, and nothing that could be packed.
+        let made = Command::new("sh").arg("-c").arg("head -c 8M /dev/urandom | zstd -qo \"$0\"").arg(&file).status();
+        assert!(made.unwrap().success());
+        let mut report = Report::new(&dir.path().join("log"), Vec::new());
+        let why = stream(&file, &["--no-such-option".to_owned()], "looking", counts, &mut report);
+        assert!(why.unwrap_err().to_string().contains("unrecognized option"));
     }
 
     #[test]

@@ -156,6 +156,13 @@ impl Cmd {
     }
 }
 
+/// A command line, for messages.
+#[must_use]
+pub fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+}
+
 /// The last lines of what a program said.
 #[must_use]
 pub fn last_lines(text: &str) -> String {

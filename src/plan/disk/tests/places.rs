@@ -166,4 +166,7 @@ fn the_disk_is_as_large_as_the_root_filesystem_needs() {
     let fixed = layout(&EFI.replace("100%", "500MiB"));
     assert!(fixed.disk_size_for_root(root).unwrap_err().message.contains("more than partition 'root' has (500 MiB)"));
     assert_eq!(fixed.disk_size_for_root(1), Ok(1060 * MIB));
+    let tree = image_size::SizeRequest { tree_bytes: 30 * MIB, fs_type: "xfs".into(), ..Default::default() };
+    assert_eq!(fixed.image_size(&tree), Ok(1060 * MIB));
+    assert_eq!(layout(MBR).image_size(&tree), Ok(50 * MIB));
 }

@@ -1,9 +1,7 @@
 //! The new system's tree: unpacked, made to fit its slot, and finished by its own programs.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 
@@ -12,62 +10,25 @@ use crate::selinux::Policy;
 use crate::slots::config::{Config, SLOTS_JSON};
 use crate::slots::place::{Place, replace};
 use crate::slots::{arguments, configured, fstab, tools};
-use crate::steps::archive::{EXTRACT, decompressor};
+use crate::steps::archive::{self, Listener};
+
+/// Somebody at a terminal, who need not read what programs say.
+struct Reader<'a>(&'a mut dyn FnMut(&str));
+
+impl Listener for Reader<'_> {
+    fn say(&mut self, text: &str) {
+        (self.0)(text);
+    }
+}
 
 /// Unpacks the payload with everything that its files have. Says each tenth that is done.
 ///
 /// # Errors
 /// What tar says; among it that the volume is full.
 pub fn extract(payload: &Path, root: &Path, say: &mut dyn FnMut(&str)) -> Result<()> {
-    let mut tar = tools::command("tar", extract_words(payload)?);
-    tar.arg(root).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut file = File::open(payload).with_context(|| format!("opening {}", payload.display()))?;
-    let length = file.metadata().map(|m| m.len()).unwrap_or(0).max(1);
-    let mut child = tar.spawn().context("starting tar")?;
-    let mut pipe = child.stdin.take().context("starting tar")?;
-    let errors = child.stderr.take().context("starting tar")?;
-    // Both ends have to be served, or a tar with many warnings would stand still.
-    let said = std::thread::spawn(move || {
-        let mut text = String::new();
-        let _ = std::io::BufReader::new(errors).read_to_string(&mut text);
-        text
-    });
-    let mut buffer = vec![0; 1 << 20];
-    let (mut done, mut told) = (0, 0);
-    let mut broken = None;
-    loop {
-        let n = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(error) => {
-                broken = Some(error);
-                break;
-            }
-        };
-        // A tar that ended early says why itself.
-        if pipe.write_all(&buffer[..n]).is_err() {
-            break;
-        }
-        done += n as u64;
-        if done * 10 / length > told {
-            told = done * 10 / length;
-            say(&format!("unpacking: {} %", told * 10));
-        }
-    }
-    drop(pipe);
-    let status = child.wait().context("waiting for tar")?;
-    let said = said.join().unwrap_or_default();
-    if let Some(error) = broken {
-        return Err(error).with_context(|| format!("reading {}", payload.display()));
-    }
-    let last: Vec<&str> = said.lines().rev().take(5).collect();
-    ensure!(status.success(), "unpacking {} failed ({status}): {}", payload.display(), last.join("; "));
-    Ok(())
-}
-
-fn extract_words(payload: &Path) -> Result<Vec<&'static str>> {
-    let filter = if decompressor(&payload.display().to_string())? == "xz" { "--xz" } else { "--zstd" };
-    Ok(EXTRACT.into_iter().chain([filter, "--directory"]).collect())
+    let unpack = tools::command(archive::decompressor(&payload.display().to_string())?, ["-dc"]);
+    let tar = tools::command("tar", archive::extract_words(root));
+    archive::pour(payload, [unpack, tar], "unpacking", |_| false, &mut Reader(say)).map(drop)
 }
 
 /// Makes sure that the tree can be kept once it runs.
@@ -252,14 +213,12 @@ mod tests {
         fs::write(source.join("etc/x"), vec![7; 3 << 20]).unwrap();
         let payload = dir.path().join("va.tar.xz");
         tools::run(tools::command("tar", ["-cJf"]).arg(&payload).arg("-C").arg(&source).arg(".")).unwrap();
-        let mut told = Vec::new();
-        extract(&payload, &target, &mut |line| told.push(line.to_owned())).unwrap();
+        extract(&payload, &target, &mut |_| ()).unwrap();
         assert_eq!(fs::read(target.join("etc/x")).unwrap().len(), 3 << 20);
-        assert_eq!(told, ["unpacking: 100 %"]);
         fs::write(&payload, "garbage").unwrap();
         let error = extract(&payload, &target, &mut |_| ()).unwrap_err().to_string();
-        assert!(error.contains("va.tar.xz failed") && error.contains("xz:"), "{error}");
-        assert!(extract_words(Path::new("va.tar.gz")).is_err());
+        assert!(error.contains("va.tar.xz: exit status") && error.contains("xz:"), "{error}");
+        assert!(extract(Path::new("va.tar.gz"), &target, &mut |_| ()).is_err());
     }
 
     #[test]
