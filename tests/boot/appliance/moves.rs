@@ -75,7 +75,7 @@ fn move_on(mut guest: Guest, known: &Known, disk: &str, codes: &[&str]) -> Guest
     assert_eq!(run("systemctl --failed --no-legend"), "");
     assert!(run("sudo -n image-slots status").contains("root"));
     plug_in(&mut guest);
-    refused(&mut guest, "/mnt/upgrade_to_tiny_system.sh", "this is already the new system");
+    refused(&mut guest, "/mnt/upgrade_to_tiny_system.sh", &["this is already the new system"]);
     guest
 }
 
@@ -140,18 +140,27 @@ const STATE: &str = "{ sudo -n find / /boot -xdev '(' -path /var/log -o -path /v
 fn refuses(guest: &mut Guest) {
     answer(guest, "sudo -n cp -a /mnt /run/bad", BOOT);
     let before = answer(guest, STATE, BOOT);
-    for (first, option, message, undo) in [
-        ("dd if=/dev/zero of=/run/bad/va.tar.zst bs=1 count=9 seek=999 conv=notrunc", "", "va.tar.zst is corrupt", ""),
-        ("truncate -s -1 /run/bad/va.tar.zst", "", "va.tar.zst is truncated", "cp /mnt/va.tar.zst /run/bad"),
-        ("sed -i 's/\"ram_bytes\": .*/\"ram_bytes\": 4294967296,/' /run/bad/manifest.json", "", "4096 MiB needed", ""),
-        ("sed -i 's/\"disk_bytes\": .*/\"disk_bytes\": 12884901888,/' /run/bad/manifest.json", "", "has 11264 MiB", ""),
-        ("cp /mnt/manifest.json /run/bad", "--key /etc/hostname", "the bundle is not signed", ""),
-        ("mount -o remount,ro /boot", "", "mounted read-only", "mount -o remount,rw /boot"),
-        ("fallocate -l $(($(stat -f -c '%a*%S' /boot)-999999)) /boot/full", "", "room in /boot", "rm /boot/full"),
+    let sizes = "sed -i 's/\"\\(ram\\|disk\\)_bytes\": .*/\"\\1_bytes\": 12884901888,/' /run/bad/manifest.json";
+    // All that is in the way is told at once.
+    for (first, option, messages, undo) in [
+        (
+            "dd if=/dev/zero of=/run/bad/va.tar.zst bs=1 count=9 seek=999 conv=notrunc",
+            "",
+            &["va.tar.zst is corrupt"][..],
+            "cp /mnt/va.tar.zst /run/bad",
+        ),
+        (sizes, "", &[" MiB here, 12288 MiB needed", "nvme0n1 has 11264 MiB"], "cp /mnt/manifest.json /run/bad"),
+        (
+            "mount -o remount,ro /boot",
+            "--key /etc/hostname",
+            &["the bundle is not signed", "mounted read-only"],
+            "mount -o remount,rw /boot",
+        ),
+        ("fallocate -l $(($(stat -f -c '%a*%S' /boot)-999999)) /boot/full", "", &["room in /boot"], "rm /boot/full"),
     ] {
         answer(guest, &format!("sudo -n {first} 2>&1"), SOON);
-        refused(guest, &format!("/run/bad/upgrade_to_tiny_system.sh {option}"), message);
-        answer(guest, &format!("sudo -n {}", if undo.is_empty() { "true" } else { undo }), SOON);
+        refused(guest, &format!("/run/bad/upgrade_to_tiny_system.sh {option}"), messages);
+        answer(guest, &format!("sudo -n {undo}"), SOON);
     }
     assert_eq!(answer(guest, STATE, BOOT), before);
     answer(guest, "sudo -n rm -rf /run/bad", SOON);
@@ -159,9 +168,9 @@ fn refuses(guest: &mut Guest) {
 
 /// Stage one ends with code 3, and tells this.
 #[track_caller]
-fn refused(guest: &mut Guest, script: &str, message: &str) {
+fn refused(guest: &mut Guest, script: &str, messages: &[&str]) {
     let ended = guest.command(&format!("sudo -n sh {script} 2>&1; test $? = 3"), BOOT).unwrap();
-    assert!(ended.code == 0 && ended.output.contains(message), "{message}: {}", ended.output);
+    assert!(ended.code == 0 && messages.iter().all(|m| ended.output.contains(m)), "{messages:?}: {}", ended.output);
 }
 
 /// The first byte of a range at which two disks differ, if there is one.

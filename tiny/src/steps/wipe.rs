@@ -19,6 +19,10 @@ use super::{machine, table, volumes};
 /// What stays in use.
 pub fn release(c: &mut Context) -> Result<()> {
     machine::unmount_below(Path::new(OLD))?;
+    if let Some(old) = &c.old {
+        // It may be the whole disk.
+        machine::protect(&old.device.path(), false)?;
+    }
     for group in c.groups.clone() {
         c.lvm(&["vgchange", "-an", &group].map(str::to_owned), None)?.run(&mut c.report)?;
     }
