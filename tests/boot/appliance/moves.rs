@@ -182,8 +182,9 @@ fn first_difference(one: &Path, other: &Path, range: Range<u64>) -> Option<u64> 
         let n = (range.end - at).min(4 << 20) as usize;
         one.read_exact_at(&mut a[..n], at).unwrap();
         other.read_exact_at(&mut b[..n], at).unwrap();
-        if let Some(byte) = (0..n).find(|i| a[*i] != b[*i]) {
-            return Some(at + byte as u64);
+        // Whole blocks first: looking at each byte of ten GiB takes minutes in a debug build.
+        if a[..n] != b[..n] {
+            return (0..n).find(|i| a[*i] != b[*i]).map(|byte| at + byte as u64);
         }
         at += n as u64;
     }
