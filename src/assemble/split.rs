@@ -33,9 +33,7 @@ impl View {
     /// # Errors
     /// When a mount point is a symbolic link or a file in the tree, or a mount fails.
     pub fn of(tree: &Path, point: &str, points: &[&str], work: &Path) -> Result<Self> {
-        for point in points {
-            ensure_directory(tree, point)?;
-        }
+        ensure_directories(tree, points)?;
         let source = inside(tree, point);
         let mut view = Self { mounts: Mounts::new(), dirs: Vec::new(), path: source.clone() };
         let nested = topmost_below(point, points);
@@ -85,6 +83,14 @@ fn topmost_below<'a>(point: &str, points: &[&'a str]) -> Vec<&'a str> {
     let below = |a: &str, b: &str| Path::new(a) != Path::new(b) && Path::new(a).starts_with(b);
     let nested: Vec<&str> = points.iter().copied().filter(|p| below(p, point)).collect();
     nested.iter().copied().filter(|p| !nested.iter().any(|other| below(p, other))).collect()
+}
+
+/// Makes the directories of mount points in the tree that are not there.
+///
+/// # Errors
+/// When a mount point is a symbolic link or a file in the tree.
+pub fn ensure_directories(tree: &Path, points: &[&str]) -> Result<()> {
+    points.iter().try_for_each(|point| ensure_directory(tree, point))
 }
 
 /// Makes the directory `point` in the tree unless it is there.

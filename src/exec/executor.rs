@@ -12,6 +12,7 @@ use crate::assemble::bootloader::BootSpec;
 use crate::assemble::filesystem::is_fat;
 use crate::assemble::identity::Identities;
 use crate::assemble::migration::BundleSpec;
+use crate::assemble::split;
 use crate::element::materialize::materialize;
 use crate::element::phase::{Phase, Side};
 use crate::error::{ExitWith, on};
@@ -229,8 +230,12 @@ impl<'a> Executor<'a> {
     }
 
     fn label(&self, policy: &Policy) -> Result<()> {
-        let filesystems = self.plan.layout.filesystems.iter().filter(|fs| is_fat(&fs.kind));
-        let unlabelled: Vec<&str> = filesystems.filter_map(|fs| fs.mount_point.as_deref()).collect();
+        let filesystems = &self.plan.layout.filesystems;
+        let points: Vec<&str> = filesystems.iter().filter_map(|fs| fs.mount_point.as_deref()).collect();
+        // Mount points that the tree does not have yet are to get labels as well.
+        split::ensure_directories(&self.paths.tree, &points)?;
+        let fat = filesystems.iter().filter(|fs| is_fat(&fs.kind));
+        let unlabelled: Vec<&str> = fat.filter_map(|fs| fs.mount_point.as_deref()).collect();
         self.reporter
             .step("labelling the files", || labels::apply(policy, &self.paths.tree, &unlabelled, self.reporter))
     }

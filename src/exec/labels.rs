@@ -45,8 +45,8 @@ pub fn apply(policy: &Policy, tree: &Path, unlabelled: &[&str], reporter: &Repor
     } else {
         return leave_to_first_boot(policy, tree, reporter);
     };
-    let mounts = show(tree, unlabelled)?;
-    cmd.args(policy.words(base, policy.compiled(tree).as_deref(), VIEW)).run(reporter)?;
+    let (mounts, points) = show(tree, unlabelled)?;
+    cmd.args(policy.words(base, policy.compiled(tree).as_deref(), VIEW, &points)).run(reporter)?;
     mounts.close()
 }
 
@@ -64,17 +64,19 @@ fn leave_to_first_boot(policy: &Policy, tree: &Path, reporter: &Reporter) -> Res
 /// directory that this covers wants a label as well.
 const VIEW: &str = "/dev/tree";
 
-/// Mounts the kernel's filesystems and the view.
-fn show(tree: &Path, unlabelled: &[&str]) -> Result<Mounts> {
+/// Mounts the kernel's filesystems and the view. Says which other filesystems are shown in that, and where.
+fn show(tree: &Path, unlabelled: &[&str]) -> Result<(Mounts, Vec<String>)> {
     let shown = mounted_below(&tree.canonicalize().with_context(|| on("finding", tree))?)?;
     let mut mounts = api_mounts::mount(tree)?;
     let view = inside(tree, VIEW);
     fs::create_dir(&view).with_context(|| on("making", &view))?;
     mounts.push(Mount::bind(tree, &view)?);
+    let mut points = Vec::new();
     let skipped: Vec<PathBuf> = unlabelled.iter().map(|point| inside(tree, point)).collect();
     for point in shown.iter().filter(|p| *p != tree && !skipped.contains(p)) {
         let relative = point.strip_prefix(tree).with_context(|| on("finding", point))?;
         mounts.push(Mount::bind(point, &view.join(relative))?);
+        points.push(relative.display().to_string());
     }
-    Ok(mounts)
+    Ok((mounts, points))
 }

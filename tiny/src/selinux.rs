@@ -58,15 +58,17 @@ impl Policy {
     }
 
     /// What setfiles is told, to label what is shown at `view`, by these rules and with labels that the `compiled` policy
-    /// knows. All paths are ones in the root; setfiles sees that at `base`: `/` in a chroot.
+    /// knows. `points` are where file systems are mounted below the view, as paths in it: setfiles does not go into them
+    /// by itself. All other paths are ones in the root; setfiles sees that at `base`: `/` in a chroot.
     #[must_use]
-    pub fn words(&self, base: &Path, compiled: Option<&str>, view: &str) -> Vec<OsString> {
+    pub fn words(&self, base: &Path, compiled: Option<&str>, view: &str, points: &[String]) -> Vec<OsString> {
         let at = |path: &str| base.join(path.trim_start_matches('/')).into_os_string();
         // -F: whole labels, users as well. -m: the running kernel has no policy, so no mount in /proc/mounts says that
         // it can hold labels. -r: the rules are for paths below the view.
         let mut words: Vec<OsString> = vec!["-F".into(), "-m".into(), "-r".into(), at(view)];
         words.extend(compiled.iter().flat_map(|path| ["-c".into(), at(path)]));
         words.extend([at(&self.contexts()), at(view)]);
+        words.extend(points.iter().map(|point| at(&format!("{view}/{}", point.trim_matches('/')))));
         words
     }
 }
@@ -98,11 +100,11 @@ mod tests {
         }
         let policy = Policy::of(root.path()).unwrap();
         let compiled = policy.compiled(root.path());
-        let words = policy.words(Path::new("/"), compiled.as_deref(), "/run/view");
+        let words = policy.words(Path::new("/"), compiled.as_deref(), "/run/view", &["/boot".to_owned()]);
         assert_eq!(
             words.join(" ".as_ref()),
             "-F -m -r /run/view -c /etc/selinux/targeted/policy/policy.33 \
-             /etc/selinux/targeted/contexts/files/file_contexts /run/view"
+             /etc/selinux/targeted/contexts/files/file_contexts /run/view /run/view/boot"
         );
     }
 }

@@ -124,7 +124,7 @@ fn an_appliance_with_uefi_and_a_plain_sata_disk_is_moved_to_a_system_with_selinu
     assert_eq!(answer(&mut guest, "/usr/sbin/getenforce", SOON), "Enforcing");
     let label = answer(&mut guest, "stat -c %C /etc/shadow", SOON);
     assert!(label.ends_with(":object_r:shadow_t:s0"), "{label}");
-    let none = "sudo -n find / -xdev -context '*:unlabeled_t:*' -o -xdev -context '*:file_t:*'";
+    let none = "sudo -n umount /mnt; sudo -n find / /boot /data -xdev -context '*:unlabeled_t:*'";
     assert_eq!(answer(&mut guest, none, SOON), "");
     guest.close().unwrap();
 }

@@ -173,14 +173,16 @@ pub fn label(c: &mut Context) -> Result<()> {
         let disk = c.disk()?;
         let manifest = c.manifest.clone();
         let places = volumes::places(&manifest, &disk.name);
+        let mut points = Vec::new();
         for (point, part) in volumes::mounted(&places) {
             let inner = point.trim_start_matches('/');
             if !inner.is_empty() && part.filesystem.kind != "vfat" {
                 super::machine::bind(&new.join(inner), &place.join(inner))?;
+                points.push(point);
             }
         }
         c.report.say(&format!("labelling by the SELinux policy {} ({})", policy.name, policy.mode));
-        let words = policy.words(Path::new("/"), compiled.as_deref(), view);
+        let words = policy.words(Path::new("/"), compiled.as_deref(), view, &points);
         chroot::program(&setfiles).args(words).run(&mut c.report).map(drop)
     })
 }

@@ -137,6 +137,7 @@ pub fn label(root: &Path, mounts: &mut Mounts, say: &mut dyn FnMut(&str)) -> Res
         Path::new("/"),
         policy.compiled(root).as_deref(),
         "/run/view",
+        &[],
     ));
     tools::run(&mut command).context("labelling the new system's files")?;
     Ok(())
