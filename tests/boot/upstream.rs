@@ -1,4 +1,4 @@
-//! diskimage-builder's own elements, unchanged and before the built-in ones: they build, and what they build boots.
+//! Diskimage-builder's own elements, unchanged and before the built-in ones: they build, and what they build boots.
 
 use std::path::Path;
 use std::process::Command;
@@ -26,7 +26,7 @@ fn wanted(name: &'static str, trees: &[Tree], args: &[&'static str], env: &[(&'s
     let own = repository().join("tests/elements");
     let path = format!("{}:{}", trees::elements_path(trees), own.display());
     let mut variables = Archives::of_host().unwrap().variables("bookworm");
-    // tests/compat_functional.rs lets the tree's own hook bootstrap.
+    // tests/compat/functional.rs lets the tree's own hook bootstrap.
     variables.extend([("ELEMENTS_PATH", &*path.leak()), (bootstrap::ASKED, "1")]);
     variables.extend(env);
     Wanted { name, args: args.to_vec(), env: variables, standin: None }

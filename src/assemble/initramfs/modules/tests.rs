@@ -1,4 +1,4 @@
-//! Damaged modules and indexes; real kernels are in `tests/initramfs_modules.rs`.
+//! Damaged modules and indexes; real kernels are in `tests/initramfs/modules.rs`.
 
 use std::fs;
 use std::path::Path;
