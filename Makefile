@@ -18,10 +18,11 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DIST := target/dist
 SCRIPTS := .ci/run $(wildcard tests/setup/*.sh packaging/*.sh tests/rocky-standin/*.sh bench/*.sh fuzz/*.sh)
 
-.PHONY: help build image test standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
+.PHONY: help build image test test-migration standin lint bench bench-initramfs bench-rocky install install-files dist setup-build setup-test setup-standin setup-dist
 help:
 	@echo "make image    install what is missing, build the program, build $(IMAGE).qcow2 from: $(ELEMENTS)"
 	@echo "make test     install what the tests need and run them all"
+	@echo "make test-migration  run the tests that make test leaves out because they take half an hour"
 	@echo "make standin  build the stand-in for Rocky Linux's repositories that the tests use (tests/rocky-standin)"
 	@echo "make lint     formatting, clippy, shellcheck"
 	@echo "make bench    build the same image with diskimage-builder and with this program, and compare"
@@ -55,6 +56,10 @@ image: setup-build build
 # The tests that build and boot images run as root; so do the others then.
 test: setup-test
 	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --workspace
+
+# The two longest: machines with UEFI and SATA, and with NVMe and three power cuts, that are moved to a new system.
+test-migration: setup-test
+	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --test boot -- --ignored
 
 # Not Rocky Linux: Debian's files in RPMs with Rocky's names. Built once and kept.
 standin: setup-standin

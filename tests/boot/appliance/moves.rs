@@ -93,6 +93,7 @@ fn an_appliance_with_a_bios_and_a_virtio_disk_is_moved() {
 }
 
 #[test]
+#[ignore = "a quarter of an hour: make test-migration"]
 fn an_appliance_with_uefi_and_a_plain_sata_disk_is_moved_to_a_system_with_selinux() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
@@ -192,6 +193,7 @@ fn first_difference(one: &Path, other: &Path, range: Range<u64>) -> Option<u64> 
 }
 
 #[test]
+#[ignore = "a quarter of an hour: make test-migration"]
 fn whatever_stops_the_tiny_system_before_the_wipe_leaves_the_old_one() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
