@@ -57,7 +57,7 @@ image: setup-build build
 test: setup-test
 	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --workspace
 
-# The two longest: machines with UEFI and SATA, and with NVMe and three power cuts, that are moved to a new system.
+# The three longest: machines with UEFI and SATA, and with NVMe and three power cuts, that are moved; updates of two systems.
 test-migration: setup-test
 	$(if $(SUDO),$(RUNNER)='$(SUDO) -E') $(CARGO) test --locked --test boot -- --ignored
 

@@ -27,6 +27,7 @@ fn state(guest: &mut Guest) -> (String, bool) {
 }
 
 #[test]
+#[ignore = "a quarter of an hour: make test-migration"]
 fn a_good_update_stays_and_a_bad_one_is_left() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img"]) {
         return;
