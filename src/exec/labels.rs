@@ -80,3 +80,26 @@ fn show(tree: &Path, unlabelled: &[&str]) -> Result<(Mounts, Vec<String>)> {
     }
     Ok((mounts, points))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_without_file_contexts_has_no_policy() {
+        let tree = tempfile::tempdir().unwrap();
+        assert_eq!(policy_of(tree.path()).unwrap(), None);
+        let dir = tree.path().join("etc/selinux");
+        fs::create_dir_all(dir.join("targeted/contexts/files")).unwrap();
+        fs::create_dir_all(dir.join("targeted/policy")).unwrap();
+        fs::write(dir.join("config"), "SELINUX=permissive\nSELINUXTYPE=targeted\n").unwrap();
+        assert_eq!(policy_of(tree.path()).unwrap(), None);
+        fs::write(dir.join("targeted/contexts/files/file_contexts"), "").unwrap();
+        let policy = policy_of(tree.path()).unwrap().unwrap();
+        assert_eq!(policy.mode, "permissive");
+        for version in [9, 33, 32] {
+            fs::write(dir.join(format!("targeted/policy/policy.{version}")), "").unwrap();
+        }
+        assert_eq!(policy.compiled(tree.path()).unwrap(), "/etc/selinux/targeted/policy/policy.33");
+    }
+}

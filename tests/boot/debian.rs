@@ -3,7 +3,7 @@
 
 use image_create::boot::QEMU;
 
-use crate::support::guest::{ovmf, probe_says, probed, prompts};
+use crate::support::guest::{BOOT, ovmf, probe_says, probed, prompts};
 use crate::support::images::{self, Wanted};
 use crate::support::{skip_without, skip_without_root};
 
@@ -28,8 +28,8 @@ fn boots(wanted: &Wanted, uefi: bool, facts: &[&str]) {
     if uefi && firmware.is_none() {
         return;
     }
-    let mut guest = probed(&wanted.image(), firmware);
-    prompts(&mut guest);
+    let mut guest = probed(&wanted.image(), firmware, BOOT);
+    prompts(&mut guest, "^debian login: ", BOOT);
     probe_says(&guest, &["state=running", "failed=", "fstab=good", "left=", "machine-id=1"]);
     probe_says(&guest, facts);
     guest.close().unwrap();

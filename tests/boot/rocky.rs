@@ -2,13 +2,17 @@
 //! with UEFI, its rpm finds every file, and its dnf installs from a mirror.
 
 use std::path::Path;
+use std::time::Duration;
 
 use image_create::boot::{Guest, Ovmf, QEMU};
 
-use crate::support::guest::{SOON, answer, log_in, ovmf, probe_says, probed, prompts};
+use crate::support::guest::{BOOT, answer, log_in, ovmf, probe_says, probed, prompts};
 use crate::support::images::Wanted;
 use crate::support::standin::Standin;
 use crate::support::{skip_without, skip_without_root};
+
+/// dnf takes its time.
+const SOON: Duration = Duration::from_secs(180);
 
 fn wanted(standin: &Standin) -> Wanted {
     Wanted {
@@ -25,7 +29,7 @@ fn wanted(standin: &Standin) -> Wanted {
 
 /// Boots the image and checks what the probe inside says.
 fn booted(image: &Path, uefi: Option<Ovmf>) -> Guest {
-    let guest = probed(image, uefi);
+    let guest = probed(image, uefi, BOOT);
     probe_says(&guest, &["state=running", "failed=", "root=ext4", "fstab=good", "left=", "machine-id=1"]);
     guest
 }
@@ -37,7 +41,7 @@ fn rocky_boots_with_a_bios_and_its_package_manager_works() {
     }
     let Some(standin) = Standin::get() else { return };
     let mut guest = booted(&wanted(&standin).image(), None);
-    log_in(&mut guest);
+    log_in(&mut guest, SOON);
     let mut run = |line: &str| answer(&mut guest, line, SOON);
     assert_eq!(run("systemctl --failed --no-legend"), "");
     let missing = run("sudo -n rpm -Va | grep '^missing' || true");
@@ -61,6 +65,6 @@ fn the_same_image_boots_with_uefi() {
     let Some(firmware) = ovmf() else { return };
     let Some(standin) = Standin::get() else { return };
     let mut guest = booted(&wanted(&standin).image(), Some(firmware));
-    prompts(&mut guest);
+    prompts(&mut guest, " login: ", BOOT);
     guest.close().unwrap();
 }

@@ -5,7 +5,7 @@ use image_create::assemble::host;
 use image_create::boot::QEMU;
 use image_create::plan::output::Tool;
 
-use crate::support::guest::{SOON, answer, log_in, probe_says, probed};
+use crate::support::guest::{BOOT, SOON, answer, log_in, probe_says, probed};
 use crate::support::images::Wanted;
 use crate::support::{Sandbox, skip, skip_without, skip_without_root};
 
@@ -38,11 +38,11 @@ fn an_image_with_a_policy_boots_enforcing_at_once() {
     if skip_without_root() || skip_without(&[QEMU, "qemu-img", "mmdebstrap"]) {
         return;
     }
-    let mut guest = probed(&wanted().image(), None);
+    let mut guest = probed(&wanted().image(), None, BOOT);
     probe_says(&guest, &["state=running", "failed="]);
     let said = guest.transcript();
     assert_eq!(said.matches("SELinux:  Initializing").count(), 1, "it booted twice:\n{said}");
-    log_in(&mut guest);
+    log_in(&mut guest, SOON);
     let mut run = |line: &str| answer(&mut guest, line, SOON);
     assert_eq!(run("/usr/sbin/getenforce"), "Enforcing");
     // One file of each kind: a secret one, a program, a directory, a symbolic link.

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use image_create::boot::{Guest, Ovmf, QEMU};
 
-use crate::support::guest::{SOON, answer, log_in, ovmf, probe_says, probed};
+use crate::support::guest::{LONG_BOOT, SOON, answer, log_in, ovmf, probe_says, probed};
 use crate::support::images::Wanted;
 use crate::support::standin::Standin;
 use crate::support::{skip_without, skip_without_root};
@@ -49,9 +49,9 @@ impl Visitor {
         let mut create = Command::new("qemu-img");
         create.args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"]).arg(image).arg(&disk).arg("7G");
         assert!(create.status().unwrap().success());
-        let mut guest = probed(&disk, uefi);
+        let mut guest = probed(&disk, uefi, LONG_BOOT);
         probe_says(&guest, &["state=running", "failed="]);
-        log_in(&mut guest);
+        log_in(&mut guest, SOON);
         Self(guest)
     }
 

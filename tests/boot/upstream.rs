@@ -6,7 +6,7 @@ use std::process::Command;
 use image_create::boot::{Guest, Ovmf, QEMU};
 
 use crate::support::bootstrap;
-use crate::support::guest::{SOON, answer, log_in, ovmf, probe_says, probed, prompts};
+use crate::support::guest::{LONG_BOOT, SOON, answer, log_in, ovmf, probe_says, probed, prompts};
 use crate::support::images::Wanted;
 use crate::support::trees::{
     self, Archives, Tree, UPSTREAM, git_repository, skip_without_archives, skip_without_trees,
@@ -34,9 +34,9 @@ fn wanted(name: &'static str, trees: &[Tree], args: &[&'static str], env: &[(&'s
 
 /// Boots an image to a login prompt, and logs in.
 fn boot(image: &Path, uefi: Option<Ovmf>) -> Guest {
-    let mut guest = probed(image, uefi);
-    prompts(&mut guest);
-    log_in(&mut guest);
+    let mut guest = probed(image, uefi, LONG_BOOT);
+    prompts(&mut guest, "^debian login: ", LONG_BOOT);
+    log_in(&mut guest, SOON);
     guest
 }
 

@@ -83,6 +83,7 @@ mod tests {
         let policy = Policy::parse(text).unwrap();
         assert_eq!((policy.name.as_str(), policy.mode.as_str()), ("targeted", "enforcing"));
         assert_eq!(Policy::parse("SELINUX=disabled\nSELINUXTYPE=targeted\n"), None);
+        assert_eq!(Policy::parse("SELINUX=enforcing\n"), None);
         assert_eq!(Policy::parse("SELINUX=enforcing\nSELINUXTYPE=../../tmp\n"), None);
     }
 

@@ -12,10 +12,13 @@ use std::time::Duration;
 use image_create::boot::{AccelChoice, Guest, Machine, Ovmf};
 use image_create::report::Reporter;
 
-use crate::support::guest::{SOON, answer};
+use crate::support::guest::answer;
 use crate::support::images::Wanted;
 use crate::support::standin::Standin;
 use crate::support::{Sandbox, repository};
+
+/// How long what somebody types takes, beside a second guest.
+const SOON: Duration = Duration::from_secs(180);
 
 /// Who uses the appliances.
 pub const USER: &str = "visitor";

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Appliance, Bus, PASSWORD, USER, log_in, new, new_rocky, old, plug_in, stick};
-use crate::support::guest::{BOOT, SOON, answer, ovmf};
+use super::{Appliance, Bus, PASSWORD, SOON, USER, log_in, new, new_rocky, old, plug_in, stick};
+use crate::support::guest::{BOOT, answer, ovmf};
 use crate::support::images::bundle_of;
 use crate::support::standin::Standin;
 use crate::support::{skip_without, skip_without_root};

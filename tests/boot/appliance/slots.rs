@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Appliance, Bus, VENDOR, VENDORS, log_in, new_rocky, plug_in, stick};
-use crate::support::guest::{BOOT, SOON, answer};
+use super::{Appliance, Bus, SOON, VENDOR, VENDORS, log_in, new_rocky, plug_in, stick};
+use crate::support::guest::{BOOT, answer};
 use crate::support::images::bundle_of;
 use crate::support::standin::Standin;
 use crate::support::{skip_without, skip_without_root};
