@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use upgrade_tiny::selinux::{CONFIG, Policy};
+use upgrade_tiny::steps::command::find;
 
 use crate::assemble::host;
 use crate::assemble::split::{inside, open_inside};
@@ -36,10 +37,8 @@ pub fn policy_of(tree: &Path) -> Result<Option<Policy>> {
 /// When setfiles fails.
 pub fn apply(policy: &Policy, tree: &Path, unlabelled: &[&str], reporter: &Reporter) -> Result<()> {
     reporter.info(format!("Labelling the files by the SELinux policy '{}' ({})", policy.name, policy.mode));
-    let in_target = ["usr/sbin/setfiles", "sbin/setfiles", "usr/bin/setfiles"];
-    let own = in_target.iter().find(|p| tree.join(p).is_file());
-    let (cmd, base) = if let Some(program) = own {
-        (Cmd::new("chroot").arg(tree).arg(format!("/{program}")), Path::new("/"))
+    let (cmd, base) = if let Some(program) = find(tree, &["setfiles"]) {
+        (Cmd::new("chroot").arg(tree).arg(program), Path::new("/"))
     } else if let Ok(cmd) = host::command(Tool::SETFILES) {
         (cmd, tree)
     } else {

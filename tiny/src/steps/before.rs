@@ -1,7 +1,7 @@
 //! The steps before the point of no return: they read, and change nothing on any disk.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 
@@ -90,7 +90,11 @@ pub fn find(c: &mut Context) -> Result<()> {
     if !clean {
         c.report.say("the old file system was not unmounted cleanly: the kernel has replayed its journal");
     }
-    c.old = Some(Old { device, clean });
+    let sound = !notes_errors(&kind, &mut File::open(device.path()).context("opening the old file system")?);
+    if !sound {
+        c.report.say("the old file system is marked as having errors: nothing will be written to it");
+    }
+    c.old = Some(Old { device, writable: clean && sound });
     Ok(())
 }
 
@@ -111,6 +115,15 @@ fn is_alone(old: &Device, disk: &str, all: &[Device], described: &[Block], manif
         );
     }
     Ok(())
+}
+
+/// Whether an ext file system notes that the kernel found errors in it: bit 1 of `s_state` in its superblock (the kernel's
+/// documentation of ext4). The only such mark of xfs is one with which it cannot be mounted.
+fn notes_errors(kind: &str, device: &mut (impl Read + Seek)) -> bool {
+    let mut superblock = [0; 0x3C];
+    kind.starts_with("ext")
+        && device.seek(SeekFrom::Start(1024)).and_then(|_| device.read_exact(&mut superblock)).is_ok()
+        && superblock[0x3A] & 2 != 0
 }
 
 /// The bundle's folder on the old system.

@@ -53,6 +53,22 @@ fn disks_that_cannot_become_the_new_one() {
 }
 
 #[test]
+fn an_ext_file_system_with_errors_is_told_from_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = dir.path().join("image");
+    File::create(&image).unwrap().set_len(8 << 20).unwrap();
+    let ran = |command: &mut std::process::Command| assert!(command.status().unwrap().success());
+    ran(std::process::Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image));
+    let says = |kind: &str| notes_errors(kind, &mut File::open(&image).unwrap());
+    assert!(!says("ext4"));
+    // Cleanly unmounted, and errors were found while it was in use.
+    ran(std::process::Command::new("debugfs").args(["-w", "-R", "set_super_value state 3"]).arg(&image));
+    assert!(says("ext4"));
+    assert!(!says("xfs"));
+    assert!(!notes_errors("ext4", &mut std::io::Cursor::new(Vec::<u8>::new())));
+}
+
+#[test]
 fn trees_are_copied_with_modes_and_links() {
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("backup"), dir.path().join("copy"));

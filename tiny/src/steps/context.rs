@@ -46,8 +46,8 @@ pub const SYSTEM_LOG: &str = "var/log/upgrade-tiny.log";
 pub struct Old {
     /// Its device.
     pub device: Device,
-    /// Whether it was unmounted cleanly, so that it may be written.
-    pub clean: bool,
+    /// Whether it may be written: it was unmounted cleanly, and notes no errors.
+    pub writable: bool,
 }
 
 /// What all steps share.

@@ -11,6 +11,7 @@ use crate::slots::config::{Config, SLOTS_JSON};
 use crate::slots::place::{Place, replace};
 use crate::slots::{arguments, configured, fstab, tools};
 use crate::steps::archive::{self, Listener};
+use crate::steps::command::find;
 
 /// Somebody at a terminal, who need not read what programs say.
 struct Reader<'a>(&'a mut dyn FnMut(&str));
@@ -102,12 +103,11 @@ fn write(root: &Path, name: &str, text: &str) -> Result<()> {
 /// # Errors
 /// What the generator says.
 pub fn make_initramfs(root: &Path, kernel: &str) -> Result<Option<PathBuf>> {
-    let has = |name: &str| ["usr/bin", "usr/sbin", "sbin", "bin"].iter().any(|dir| root.join(dir).join(name).exists());
     let file = "var/tmp/image-slots-initramfs.img";
     let target = format!("/{file}");
-    let words: Vec<&str> = if has("dracut") {
+    let words: Vec<&str> = if find(root, &["dracut"]).is_some() {
         vec!["dracut", "--force", "--no-hostonly", "--kver", kernel, &target]
-    } else if has("mkinitramfs") {
+    } else if find(root, &["mkinitramfs"]).is_some() {
         vec!["mkinitramfs", "-o", &target, kernel]
     } else {
         return Ok(None);
@@ -122,8 +122,7 @@ pub fn make_initramfs(root: &Path, kernel: &str) -> Result<Option<PathBuf>> {
 /// What setfiles says.
 pub fn label(root: &Path, mounts: &mut Mounts, say: &mut dyn FnMut(&str)) -> Result<()> {
     let Some(policy) = Policy::of(root) else { return Ok(()) };
-    let setfiles = ["usr/sbin/setfiles", "sbin/setfiles"].iter().find(|p| root.join(p).exists());
-    let Some(setfiles) = setfiles else {
+    let Some(setfiles) = find(root, &["setfiles"]) else {
         say(
             "the new system has an SELinux policy and no setfiles: its first start labels the files, which takes a while",
         );
@@ -133,12 +132,7 @@ pub fn label(root: &Path, mounts: &mut Mounts, say: &mut dyn FnMut(&str)) -> Res
     // A view of the tree without what is mounted in it: the places below the mounts want labels as well.
     mounts.bind(root, &root.join("run/view"))?;
     let mut command = tools::command("chroot", [root]);
-    command.arg(format!("/{setfiles}")).args(policy.words(
-        Path::new("/"),
-        policy.compiled(root).as_deref(),
-        "/run/view",
-        &[],
-    ));
+    command.arg(setfiles).args(policy.words(Path::new("/"), policy.compiled(root).as_deref(), "/run/view", &[]));
     tools::run(&mut command).context("labelling the new system's files")?;
     Ok(())
 }
