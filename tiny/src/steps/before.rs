@@ -90,9 +90,9 @@ pub fn find(c: &mut Context) -> Result<()> {
     if !clean {
         c.report.say("the old file system was not unmounted cleanly: the kernel has replayed its journal");
     }
-    let sound = !notes_errors(&kind, &mut File::open(device.path()).context("opening the old file system")?);
+    let sound = is_marked_sound(&kind, &mut File::open(device.path()).context("opening the old file system")?);
     if !sound {
-        c.report.say("the old file system is marked as having errors: nothing will be written to it");
+        c.report.say("the old file system is marked as in need of a check: nothing will be written to it");
     }
     c.old = Some(Old { device, writable: clean && sound });
     Ok(())
@@ -117,13 +117,16 @@ fn is_alone(old: &Device, disk: &str, all: &[Device], described: &[Block], manif
     Ok(())
 }
 
-/// Whether an ext file system notes that the kernel found errors in it: bit 1 of `s_state` in its superblock (the kernel's
-/// documentation of ext4). The only such mark of xfs is one with which it cannot be mounted.
-fn notes_errors(kind: &str, device: &mut (impl Read + Seek)) -> bool {
+/// Whether a file system's own mark says that it is sound. Only ext has one with which it can be mounted all the same:
+/// `s_state` in its superblock (the kernel's documentation of ext4), where bit 0 says that it was unmounted cleanly, which
+/// matters where there is no journal, and bit 1 that the kernel found errors.
+fn is_marked_sound(kind: &str, device: &mut (impl Read + Seek)) -> bool {
+    if !kind.starts_with("ext") {
+        return true;
+    }
     let mut superblock = [0; 0x3C];
-    kind.starts_with("ext")
-        && device.seek(SeekFrom::Start(1024)).and_then(|_| device.read_exact(&mut superblock)).is_ok()
-        && superblock[0x3A] & 2 != 0
+    let read = device.seek(SeekFrom::Start(1024)).and_then(|_| device.read_exact(&mut superblock));
+    read.is_ok() && superblock[0x3A] & 3 == 1
 }
 
 /// The bundle's folder on the old system.

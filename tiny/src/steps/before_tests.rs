@@ -53,19 +53,22 @@ fn disks_that_cannot_become_the_new_one() {
 }
 
 #[test]
-fn an_ext_file_system_with_errors_is_told_from_others() {
+fn an_ext_file_system_in_need_of_a_check_is_told_from_others() {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("image");
     File::create(&image).unwrap().set_len(8 << 20).unwrap();
     let ran = |command: &mut std::process::Command| assert!(command.status().unwrap().success());
     ran(std::process::Command::new("mke2fs").args(["-q", "-t", "ext4"]).arg(&image));
-    let says = |kind: &str| notes_errors(kind, &mut File::open(&image).unwrap());
-    assert!(!says("ext4"));
-    // Cleanly unmounted, and errors were found while it was in use.
-    ran(std::process::Command::new("debugfs").args(["-w", "-R", "set_super_value state 3"]).arg(&image));
-    assert!(says("ext4"));
-    assert!(!says("xfs"));
-    assert!(!notes_errors("ext4", &mut std::io::Cursor::new(Vec::<u8>::new())));
+    let sound = |kind: &str| is_marked_sound(kind, &mut File::open(&image).unwrap());
+    assert!(sound("ext4"));
+    // Cleanly unmounted, and errors were found while it was in use; then, not unmounted.
+    for state in [3, 0] {
+        let request = format!("set_super_value state {state}");
+        ran(std::process::Command::new("debugfs").args(["-w", "-R", &request]).arg(&image));
+        assert!(!sound("ext4"), "{state}");
+        assert!(sound("xfs"));
+    }
+    assert!(!is_marked_sound("ext4", &mut std::io::Cursor::new(Vec::<u8>::new())));
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub const SYSTEM_LOG: &str = "var/log/upgrade-tiny.log";
 pub struct Old {
     /// Its device.
     pub device: Device,
-    /// Whether it may be written: it was unmounted cleanly, and notes no errors.
+    /// Whether it may be written: it was unmounted cleanly, and is not marked as in need of a check.
     pub writable: bool,
 }
 

@@ -129,7 +129,7 @@ pub fn give_up() {
 /// Writes the log to the old system, if its file system was in order.
 fn leave_log(c: &mut Context) -> Result<String> {
     let old = c.old.clone().context("it was not found")?;
-    ensure!(old.writable, "its file system was not unmounted cleanly or has errors, so it is not written to");
+    ensure!(old.writable, "its file system was not unmounted cleanly or needs a check, so it is not written to");
     machine::unmount_below(Path::new(OLD))?;
     // The volume may have been deactivated already.
     let device = Finder::new(&mut c.loader, &c.line).wait(&c.request.root).map_err(anyhow::Error::msg)?;
