@@ -370,11 +370,7 @@ impl Drop for Guest {
 fn bind_to_us(command: &mut Command, socket: RawFd) {
     let parent = nix::unistd::getpid();
     let prepare = move || {
-        nix::sys::prctl::set_pdeathsig(nix::sys::signal::SIGKILL)?;
-        // We may have died before the line above took effect.
-        if nix::unistd::getppid() != parent {
-            return Err(std::io::ErrorKind::BrokenPipe.into());
-        }
+        upgrade_tiny::steps::machine::end_with(parent)?;
         // A terminal's Ctrl-C is for us: we end QEMU in our own way.
         nix::unistd::setpgid(nix::unistd::Pid::from_raw(0), nix::unistd::Pid::from_raw(0))?;
         // SAFETY: the parent keeps the descriptor open until the child is started.

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::steps::command::shown;
+use crate::steps::machine::end_with;
 
 /// Whether a program is there to be run.
 #[must_use]
@@ -22,9 +23,10 @@ pub fn command<S: AsRef<OsStr>>(program: &str, args: impl IntoIterator<Item = S>
     let path = std::env::var_os("PATH").unwrap_or_default().to_string_lossy().into_owned();
     command.env("PATH", format!("{path}:/usr/sbin:/usr/bin:/sbin:/bin"));
     // A program that is left behind would keep the volume in use that the next installation is to fill.
-    // SAFETY: between fork and exec there is one system call, which allocates nothing.
+    let parent = nix::unistd::getpid();
+    // SAFETY: between fork and exec there are system calls only, and nothing is allocated.
     unsafe {
-        command.pre_exec(|| Ok(nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?));
+        command.pre_exec(move || end_with(parent));
     }
     command
 }

@@ -9,9 +9,11 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getppid};
 
 /// How long devices and mounts may take to become what they should be.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -29,6 +31,18 @@ nix::ioctl_none!(
 nix::ioctl_write_ptr_bad!(
     /// `BLKROSET`: whether a block device refuses writes.
     set_read_only, nix::request_code_none!(0x12, 93), nix::libc::c_int);
+
+/// Has the kernel end this process when its parent ends. For children between fork and exec: it makes system calls only.
+///
+/// # Errors
+/// What the kernel says, or that `parent` has ended before it could be asked.
+pub fn end_with(parent: Pid) -> io::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    if getppid() != parent {
+        return Err(Errno::ESRCH.into());
+    }
+    Ok(())
+}
 
 /// Lets a block device refuse writes, or take them again.
 ///
@@ -200,6 +214,20 @@ pub fn link_descriptors(dev: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_whose_parent_has_ended_does_not_start() {
+        use std::os::unix::process::CommandExt;
+        let started = |parent: Pid| {
+            let mut command = std::process::Command::new("true");
+            // SAFETY: `end_with` makes system calls only.
+            unsafe { command.pre_exec(move || end_with(parent)) };
+            command.status()
+        };
+        assert!(started(nix::unistd::getpid()).unwrap().success());
+        // A child whose parent has ended gets another one, most often that of this number.
+        assert_eq!(started(Pid::from_raw(1)).unwrap_err().raw_os_error(), Some(Errno::ESRCH as i32));
+    }
 
     #[test]
     fn mounts_below_a_folder() {
