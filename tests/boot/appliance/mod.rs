@@ -155,12 +155,14 @@ pub fn log_in(guest: &mut Guest, (user, password): (&str, &str), limit: Duration
 pub fn stick(bundle: &Path) -> PathBuf {
     let stick = bundle.with_extension("stick");
     if !stick.exists() {
+        // Tests that run side by side may want the same stick: each makes its own, and the last one stays.
         let dir = tempfile::tempdir_in(bundle.parent().unwrap()).unwrap();
-        assert!(Command::new("tar").arg("-xzf").arg(bundle).arg("-C").arg(dir.path()).status().unwrap().success());
-        let partial = bundle.with_extension("stick.partial");
+        let (files, partial) = (dir.path().join("files"), dir.path().join("stick"));
+        fs::create_dir(&files).unwrap();
+        assert!(Command::new("tar").arg("-xzf").arg(bundle).arg("-C").arg(&files).status().unwrap().success());
         let made = Command::new("mke2fs")
             .args(["-q", "-F", "-t", "ext4", "-L", "bundle", "-d"])
-            .arg(dir.path())
+            .arg(&files)
             .arg(&partial)
             .arg("512M")
             .status();
